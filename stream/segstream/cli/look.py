@@ -1,0 +1,270 @@
+"""`segstream export`, `customer` and `assign`: looking at a state."""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from segstream.cli.options import json_option, out_option, state_option
+from segstream.core.playbook import quantity
+from segstream.errors import ConfigError, OutputError, StateError
+from segstream.view import View, iter_json, open_view
+
+
+def _model_needed(view: View) -> None:
+    if view.model is None:
+        raise StateError(
+            f"state: expected a model, got none yet: {view.trainer.waiting}; "
+            'feed more events, or set start = "early" under [model]'
+        )
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["customers", "segments", "changes", "model"]))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "parquet", "json"]),
+    default="csv",
+    show_default=True,
+    help="json is one object per line; a model is always JSON.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="File to write; stdout where absent.")  # fmt: skip
+@state_option
+@out_option
+def export(what: str, kind: str, output: Path | None, state: Path, out: Path) -> None:
+    """Write customers, segments, changes or the model as a table.
+
+    Customers come with features in real units, the scaled vector, segment and since when.
+
+    \b
+    Examples:
+      segstream export customers --output customers.csv
+      segstream export segments --format json
+      segstream export customers --format parquet --output customers.parquet
+      segstream export model --output model.json
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    view = open_view(state, out)
+    if what == "model":
+        _model_needed(view)
+        _write(msgspec.json.format(msgspec.json.encode(view.model), indent=2) + b"\n", output)
+        return
+    frame: pd.DataFrame = getattr(view, what)
+    if what == "customers":
+        frame = frame.drop(columns="slot")
+    _write(_bytes(frame, kind), output)
+
+
+def _bytes(frame: pd.DataFrame, kind: str) -> bytes:
+    if kind == "parquet":
+        return bytes(frame.to_parquet(index=False))
+    if kind == "json":
+        return "".join(f"{line}\n" for line in iter_json(frame)).encode()
+    return frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode()
+
+
+def _write(content: bytes, output: Path | None) -> None:
+    try:
+        if output is None:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            output.write_bytes(content)
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` has; Python must not flush into the pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise OutputError(f"--output: expected to write, got {error}") from error
+
+
+@click.command()
+@click.argument("customer_id")
+@state_option
+@out_option
+@json_option
+def customer(customer_id: str, state: Path, out: Path, as_json: bool) -> None:
+    """Show one customer: features, segment, distance to every centre, history.
+
+    \b
+    Example:
+      segstream customer 2308
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    view = open_view(state, out)
+    answer = customer_answer(view, customer_id)
+    if as_json:
+        click.echo(json.dumps(answer, allow_nan=False))
+        return
+    console = Console()
+    segment = answer["segment"] or "unassigned"
+    since = f" since {answer['since'][:10]}" if answer["since"] else ""
+    console.print(f"[bold]{customer_id}[/]: {segment}{since} (as of {answer['as_of'][:16]}Z)")
+    features = Table("feature", "value", "all customers", title="Features", title_justify="left")
+    for row in answer["features"]:
+        features.add_row(row["label"], row["text"], row["population_text"])
+    console.print(features)
+    distances = Table("segment", "squared distance", title="Distances", title_justify="left")
+    for row in answer["distances"]:
+        distances.add_row(row["name"], f"{row['distance']:.3f}")
+    console.print(distances)
+    history = Table("when", "from", "to", "why", title="History", title_justify="left")
+    for row in answer["history"]:
+        history.add_row(row["time"][:16], row["from"] or "-", row["to"] or "-", row["reason"])
+    console.print(history)
+
+
+def customer_answer(view: View, customer_id: str) -> dict[str, Any]:
+    """Everything known of a customer, ready for JSON.
+
+    Raises
+    ------
+    StateError
+        There is no such customer.
+    """
+    slot = view.partition.slot_of(customer_id)
+    if slot is None:
+        raise StateError(
+            f"expected a customer of this state, got {customer_id!r}; ids are as in the feed, see "
+            "`segstream export customers`"
+        )
+    found = view.customers[view.customers["slot"] == slot].iloc[0]
+    names = view.spec.spec.names
+    population = view.customers[list(names)].mean()
+    scaled = found[[f"scaled_{n}" for n in names]].to_numpy(dtype=np.float64)
+    changes = view.changes[view.changes["customer_id"] == customer_id]
+    return {
+        "customer_id": customer_id,
+        "as_of": _iso(view.clock),
+        "segment": None if pd.isna(found["segment_id"]) else found["segment"],
+        "segment_id": None if pd.isna(found["segment_id"]) else int(found["segment_id"]),
+        "since": None if pd.isna(found["since"]) else _iso(found["since"]),
+        "features": [
+            {
+                "name": f.name,
+                "label": view.spec.describe(f),
+                "value": _finite(found[f.name]),
+                "text": quantity(found[f.name], f.unit),
+                "population_text": quantity(population[f.name], f.unit),
+            }
+            for f in view.spec.spec.features
+        ],
+        "distances": view.distances(scaled).to_dict(orient="records"),
+        "history": [
+            {
+                "time": _iso(row.time),
+                "from": _name(row.from_name),
+                "to": _name(row.to_name),
+                "reason": row.reason,
+                "direction": row.direction,
+            }
+            for row in changes.itertuples()
+        ],
+    }
+
+
+def _iso(moment: Any) -> str:
+    return pd.Timestamp(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+@click.command()
+@click.argument("values", nargs=-1, metavar="FEATURE=VALUE...")
+@state_option
+@json_option
+def assign(values: tuple[str, ...], state: Path, as_json: bool) -> None:
+    """Answer what if: the segment of some features, and how far the next one is.
+
+    What is not given is the population's median, and the answer says so.
+
+    \b
+    Example:
+      segstream assign spend_112d=420 orders_112d=6
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    view = open_view(state, None)
+    _model_needed(view)
+    answer = assign_answer(view, parse_values(view, values))
+    if as_json:
+        click.echo(json.dumps(answer, allow_nan=False))
+        return
+    console = Console()
+    console.print(f"[bold]{answer['segment']}[/]: {answer['description']}")
+    console.print(f"Suggested action: {answer['action']}")
+    if answer["next"]:
+        console.print(
+            f"Next: {answer['next']} (squared distance {answer['next_distance']:.2f} "
+            f"against {answer['distance']:.2f})"
+        )
+    assumed = ", ".join(f"{a['label']} {a['text']}" for a in answer["assumed"])
+    if assumed:
+        console.print(f"Not given, so taken as the median of all customers: {assumed}")
+
+
+def parse_values(view: View, values: tuple[str, ...]) -> dict[str, float]:
+    """Read FEATURE=VALUE pairs.
+
+    Raises
+    ------
+    ConfigError
+        An unknown feature, or no finite number.
+    """
+    found: dict[str, float] = {}
+    for pair in values:
+        name, _, text = pair.partition("=")
+        if name not in view.spec.spec.names:
+            known = ", ".join(view.spec.spec.names)
+            raise ConfigError(f"assign: expected a feature ({known}), got {name!r}")
+        try:
+            found[name] = float(text)
+        except ValueError:
+            found[name] = math.nan
+        if not math.isfinite(found[name]):
+            raise ConfigError(f"assign: expected a number for {name}, got {text!r}")
+    return found
+
+
+def assign_answer(view: View, given: dict[str, float]) -> dict[str, Any]:
+    """Segment of a vector made of given values and medians, ready for JSON."""
+    if view.model is None:
+        raise StateError("state: expected a model, got none yet")
+    medians = view.customers[list(view.spec.spec.names)].median()
+    raw = np.array([given.get(n, medians[n]) for n in view.spec.spec.names], dtype=np.float64)
+    ranked = view.distances(view.scale(raw)).to_dict(orient="records")
+    segment = view.model.segment(int(ranked[0]["segment_id"]))
+    after = ranked[1] if len(ranked) > 1 else None
+    return {
+        "segment_id": int(ranked[0]["segment_id"]),
+        "segment": ranked[0]["name"],
+        "description": segment.description if segment else "",
+        "action": segment.action if segment else "",
+        "distance": ranked[0]["distance"],
+        "next": after["name"] if after else None,
+        "next_distance": after["distance"] if after else None,
+        "model": view.model.version,
+        "given": given,
+        "assumed": [
+            {
+                "name": f.name,
+                "label": view.spec.describe(f),
+                "value": _finite(medians[f.name]),
+                "text": quantity(medians[f.name], f.unit),
+            }
+            for f in view.spec.spec.features
+            if f.name not in given and f.use == "cluster"
+        ],
+    }

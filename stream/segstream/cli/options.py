@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def state_option(command: Command) -> Command:
+    """`--state DIR`."""
+    return click.option(
+        "--state", type=click.Path(path_type=Path, file_okay=False), default=Path("state"),
+        show_default=True, help="Directory that holds the records and the position.",
+    )(command)  # fmt: skip
+
+
+def out_option(command: Command) -> Command:
+    """`--out DIR`."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"),
+        show_default=True, help="Directory for changes, dead letters, tables and the report.",
+    )(command)  # fmt: skip
+
+
+def mapping_option(command: Command) -> Command:
+    """`--mapping NAME|FILE`."""
+    return click.option(
+        "--mapping", default="plain", show_default=True, metavar="NAME|FILE",
+        help="How the feed's fields become events: a name that comes with Segstream, or a file.",
+    )(command)  # fmt: skip
+
+
+def config_option(command: Command) -> Command:
+    """`--config FILE`."""
+    return click.option(
+        "--config", type=click.Path(path_type=Path, dir_okay=False), default=None,
+        help="Settings (TOML); the retail defaults where absent.",
+    )(command)  # fmt: skip
+
+
+def source_option(command: Command) -> Command:
+    """`--source PATH...`."""
+    return click.option(
+        "--source", "sources", multiple=True, required=True, metavar="PATH",
+        help="CSV, CSV.gz or JSON lines; several are merged by time. - reads stdin.",
+    )(command)  # fmt: skip
+
+
+def json_option(command: Command) -> Command:
+    """`--json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+    )(command)

@@ -1,0 +1,227 @@
+"""`segstream worker`, `trainer` and `up`: the roles on Kafka and Redis."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from segstream.cli.options import Command, config_option, json_option
+from segstream.errors import StateError
+from segstream.kafka_settings import check_kafka, kafka_extra
+from segstream.main_job import read_model, read_settings
+from segstream.settings import Settings
+
+if TYPE_CHECKING:
+    from segstream.adapters.audit import Audit
+    from segstream.adapters.kafka_worker import WorkerOptions
+
+
+def _role_options(command: Command) -> Command:
+    given = (
+        click.option("--bootstrap", envvar="SEGSTREAM_KAFKA", metavar="HOST:PORT",
+                     help="Brokers; kafka.bootstrap of --config where absent."),
+        click.option("--redis", envvar="SEGSTREAM_REDIS", default="redis://127.0.0.1:6379",
+                     show_default=True, metavar="URL"),
+        click.option("--namespace", help="Begins topics' and keys' names; else as in --config."),
+        click.option("--instance", help="Name of this member, kept over restarts: they are then "
+                     "no rebalance."),
+        config_option,
+    )  # fmt: skip
+    for option in reversed(given):
+        command = option(command)
+    return command
+
+
+def _settings(config: Path | None, bootstrap: str | None, namespace: str | None) -> Settings:
+    settings = read_settings(config)
+    kafka = settings.kafka
+    if bootstrap:
+        kafka = msgspec.structs.replace(kafka, bootstrap=bootstrap)
+    settings = msgspec.structs.replace(
+        settings, kafka=kafka, namespace=namespace or settings.namespace
+    )
+    longest = max((f.window_days or 0.0 for f in settings.spec.features), default=0.0)
+    check_kafka(kafka, settings.namespace, longest)
+    return settings
+
+
+def _worker_options(
+    settings: Settings, redis: str, instance: str | None, model: Path | None, relaxed: bool
+) -> "WorkerOptions":
+    with kafka_extra():
+        from segstream.adapters.kafka_worker import WorkerOptions
+
+    return WorkerOptions(settings.kafka, redis, instance, read_model(model), relaxed)
+
+
+_MODEL = click.option(
+    "--model", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    help="Keep to this model (from `segstream export model`); the models topic is not read.",
+)  # fmt: skip
+_RELAXED = click.option(
+    "--relaxed", is_flag=True,
+    help="Accept a Redis with appendfsync everysec: a power cut may publish a second again.",
+)  # fmt: skip
+
+
+@click.command()
+@_role_options
+@_MODEL
+@_RELAXED
+def worker(
+    bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
+    config: Path | None, model: Path | None, relaxed: bool,
+) -> None:  # fmt: skip
+    """Apply transactions from Kafka and publish every segment change, exactly once.
+
+    Start as many as you like: they share the partitions.
+
+    \b
+    Example:
+      segstream worker --config shop.toml --redis redis://redis:6379 --instance worker-1
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    settings = _settings(config, bootstrap, namespace)
+    options = _worker_options(settings, redis, instance, model, relaxed)
+    with kafka_extra():
+        from segstream.adapters.faust_app import run_worker
+
+    run_worker(settings, options)
+
+
+@click.command()
+@_role_options
+def trainer(
+    bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
+    config: Path | None,
+) -> None:  # fmt: skip
+    """Make models of what the workers learn, day by day; several stand by for each other.
+
+    \b
+    Example:
+      segstream trainer --config shop.toml
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    del redis
+    settings = _settings(config, bootstrap, namespace)
+    with kafka_extra():
+        from segstream.adapters.kafka_trainer import KafkaTrainer
+
+    asyncio.run(_until_stopped([KafkaTrainer(settings, settings.kafka, instance)]))
+
+
+@click.command()
+@_role_options
+@_MODEL
+@_RELAXED
+def up(
+    bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
+    config: Path | None, model: Path | None, relaxed: bool,
+) -> None:  # fmt: skip
+    """Run worker and trainer together in this terminal.
+
+    \b
+    Example:
+      eval "$(deploy/local/stack env)" && segstream up --namespace shop
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    settings = _settings(config, bootstrap, namespace)
+    options = _worker_options(settings, redis, instance, model, relaxed)
+    with kafka_extra():
+        from segstream.adapters.kafka_trainer import KafkaTrainer
+        from segstream.adapters.kafka_worker import KafkaWorker
+
+    roles: list[Any] = [KafkaWorker(settings, options)]
+    if model is None:
+        roles.append(KafkaTrainer(settings, settings.kafka, instance))
+    asyncio.run(_until_stopped(roles))
+
+
+@click.command()
+@_role_options
+@json_option
+def audit(
+    bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
+    config: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Check that topic, store and output agree; exit code 5 where they do not.
+
+    \b
+    Example:
+      segstream audit --config shop.toml
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    del instance
+    settings = _settings(config, bootstrap, namespace)
+    with kafka_extra():
+        from segstream.adapters.audit import audit as compare
+
+    found = asyncio.run(compare(settings, settings.kafka, redis))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in _audit_words(found):
+            click.echo(line)
+    if not found.agrees:
+        raise StateError("audit: topic, store and output do not agree; see above")
+
+
+def _audit_words(found: "Audit") -> list[str]:
+    parts = (
+        (found.applied, "applied"), (found.skipped, "skipped"),
+        (found.duplicates, "duplicates"), (found.dead, "dead letters"),
+    )  # fmt: skip
+    accounted = " + ".join(f"{n:,} {word}" for n, word in parts)
+    features, changes = len(found.features_differ), len(found.changes_differ)
+    lines = [
+        f"messages: {found.sent:,} sent = {accounted}",
+        f"customers: {found.customers:,}",
+        f"features that differ from those recomputed from the topic: {features:,}",
+        f"last changes that are not the stored segment: {changes:,}",
+    ]
+    if found.cut:
+        partitions = ", ".join(map(str, found.cut))
+        lines.append(f"not recomputed: the log of partitions {partitions} no longer begins at 0")
+    lines.extend(f"  differs: {c}" for c in (found.features_differ + found.changes_differ)[:10])
+    return lines
+
+
+async def _started(role: Any, stopped: asyncio.Event) -> bool:
+    """Start a role, which waits for what is away; False where a signal came first."""
+    starting, halted = asyncio.create_task(role.start()), asyncio.create_task(stopped.wait())
+    await asyncio.wait([starting, halted], return_when=asyncio.FIRST_COMPLETED)
+    halted.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.wait([starting])
+    return False
+
+
+async def _until_stopped(roles: list[Any]) -> None:
+    """Run roles until SIGINT or SIGTERM, or until one fails for good."""
+    # Of a broker that is away it says hundreds of lines a second; ours say it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    started: list[Any] = []
+    try:
+        for role in roles:
+            if not await _started(role, stopped):
+                return
+            started.append(role)
+        waits = [asyncio.create_task(stopped.wait())]
+        waits.extend(asyncio.create_task(r.wait()) for r in started)
+        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
+    finally:
+        for role in reversed(started):
+            with contextlib.suppress(Exception):
+                await role.stop()

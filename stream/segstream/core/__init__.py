@@ -1,0 +1,20 @@
+"""The pure core, in the order of the data path.
+
+::
+
+    bytes ► declaration, mapping, rows   a feed's rows to events, by config alone
+          ► events                       the contract
+          ► columns                      checked, laid out, one row per event
+          ► kernel                       event by event, instant by instant, compiled:
+              layout, lists                records in memory
+              turns, folding               whose minute it is; one event into its record
+              vectors                      record ► features ► scaled vector ► nearest centre
+              judging                      nearest centre ► policy ► change
+          ► partition                    one partition's records and the steps on them
+          ► changes                      CloudEvents with ids, reasons and drivers
+          ► codec                        records as bytes
+    days  ► clusterer, fitting, trainer  the model's life
+          ► playbook                     names
+
+Nothing here reads a clock, a file, the environment or an unseeded random number.
+"""

@@ -1,0 +1,245 @@
+"""Segment changes as CloudEvents: deterministic ids, reasons and drivers."""
+
+import hashlib
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from segstream.core.layout import (
+    C_AS_OF,
+    C_ENTERED,
+    C_FROM,
+    C_REASON,
+    C_SEQUENCE,
+    C_SINCE,
+    C_TO,
+    NO_SEGMENT,
+    REASONS,
+)  # fmt: skip
+from segstream.core.model import Model, Segment
+from segstream.core.spec import FloatArray, IntArray
+
+Reason = Literal[
+    "first", "behaviour", "time", "model", "recluster", "rollback", "forgotten", "erased"
+]
+Direction = Literal["up", "down", "level"]
+
+CHANGE_TYPE: Final = "segstream.segment.changed.v1"
+# Segments whose mean spend is closer than this share are of one value.
+LEVEL_SHARE: Final = 0.05
+N_DRIVERS: Final = 4
+# More decimals are noise to a reader.
+DECIMALS: Final = 6
+
+
+class SegmentRef(msgspec.Struct, frozen=True):
+    """A segment by its lasting id and its name at the time of the change."""
+
+    id: int
+    name: str
+
+
+class Driver(msgspec.Struct, frozen=True):
+    """How much one feature spoke for the change.
+
+    Attributes
+    ----------
+    contribution
+        (x - from)^2 - (x - to)^2 in scaled units; over all features they sum to the margin.
+    value, from_average, to_average
+        Real units: the customer's, and the two segments' averages.
+    """
+
+    feature: str
+    contribution: float
+    value: float | None
+    from_average: float | None
+    to_average: float | None
+
+
+class ChangeData(msgspec.Struct, frozen=True):
+    """What changed, and why.
+
+    Attributes
+    ----------
+    sequence
+        Previous + 1 per customer, from 1.
+    direction
+        Of value, by the segments' mean spend.
+    times_entered
+        How often the customer has entered the new segment, this time included.
+    since
+        Since when the customer was in the former segment.
+    margin
+        Squared distance to the former centre minus to the new one, scaled units.
+    """
+
+    customer_id: str
+    sequence: int
+    from_: SegmentRef | None = msgspec.field(name="from")
+    to: SegmentRef | None
+    reason: Reason
+    direction: Direction
+    times_entered: int
+    since: str | None
+    margin: float | None
+    model: str
+    drivers: tuple[Driver, ...]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A CloudEvents 1.0 event in JSON format; keyed by customer in Kafka."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: Literal["application/json"]
+    data: ChangeData
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(time_ms: int) -> str:
+    """UTC time in milliseconds.
+
+    >>> rfc3339(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03d}Z"
+
+
+def change_id(
+    namespace: str,
+    customer_id: str,
+    sequence: int,
+    from_: int | None,
+    to: int | None,
+    as_of_ms: int,
+    cause: str,
+) -> str:
+    """First 32 hex digits of SHA-256; the same through a file, Kafka or a rebuild."""
+    parts = [namespace, customer_id, sequence, from_, to, as_of_ms, cause]
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def direction(model: Model, from_: int | None, to: int | None) -> Direction:
+    """Whether the customer's new segment spends more."""
+    if from_ is None or to is None:
+        return "level"
+    before, after = model.value(from_), model.value(to)
+    if abs(after - before) <= LEVEL_SHARE * max(abs(after), abs(before)):
+        return "level"
+    return "up" if after > before else "down"
+
+
+class ChangeEncoder:
+    """Change rows of the kernel to bytes.
+
+    Parameters
+    ----------
+    namespace
+        Name of the customer base; part of every id and of the CloudEvents `source`.
+    """
+
+    def __init__(self, namespace: str, features: tuple[str, ...]) -> None:
+        self._namespace = namespace
+        self._features = features
+
+    def encode(
+        self,
+        row: IntArray,
+        raw: FloatArray,
+        scaled: FloatArray,
+        customer_id: str,
+        cause: str,
+        model: Model,
+    ) -> bytes:
+        """One JSON object without a line break.
+
+        Parameters
+        ----------
+        row : shape (N_CHANGE,)
+        raw, scaled : shape (F,)
+        cause
+            Event id, "instant" or model version.
+        """
+        from_ = _known(row[C_FROM])
+        to = _known(row[C_TO])
+        as_of, sequence = int(row[C_AS_OF]), int(row[C_SEQUENCE])
+        margin, drivers = self._drivers(raw, scaled, from_, to, model)
+        data = ChangeData(
+            customer_id=customer_id,
+            sequence=sequence,
+            from_=_ref(model, from_),
+            to=_ref(model, to),
+            reason=REASONS[row[C_REASON]],
+            direction=direction(model, from_, to),
+            times_entered=int(row[C_ENTERED]),
+            since=rfc3339(int(row[C_SINCE])) if from_ is not None else None,
+            margin=margin,
+            model=model.version,
+            drivers=drivers,
+        )
+        change = Change(
+            specversion="1.0",
+            id=change_id(self._namespace, customer_id, sequence, from_, to, as_of, cause),
+            source=f"/segstream/{self._namespace}",
+            type=CHANGE_TYPE,
+            subject=customer_id,
+            time=rfc3339(as_of),
+            datacontenttype="application/json",
+            data=data,
+        )
+        return _ENCODER.encode(change)
+
+    def _drivers(
+        self, raw: FloatArray, scaled: FloatArray, from_: int | None, to: int | None, model: Model
+    ) -> tuple[float | None, tuple[Driver, ...]]:
+        target = None if to is None else model.segment(to)
+        if target is None:
+            return None, ()
+        former = None if from_ is None else model.segment(from_)
+        before = np.array(former.centre) if former else np.zeros(len(scaled))
+        averages = former.average if former else model.population
+        parts = (scaled - before) ** 2 - (scaled - np.array(target.centre)) ** 2
+        order = sorted(range(len(parts)), key=lambda j: (-abs(float(parts[j])), j))
+        drivers = tuple(
+            Driver(
+                feature=self._features[j],
+                contribution=round(float(parts[j]), DECIMALS),
+                value=_round(float(raw[j])),
+                from_average=_round(averages[j]),
+                to_average=_round(target.average[j]),
+            )
+            for j in order[:N_DRIVERS]
+            if parts[j] != 0.0
+        )
+        return _round(math.fsum(parts.tolist())), drivers
+
+
+def _round(value: float | None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return round(value, DECIMALS)
+
+
+def _known(segment: np.int64) -> int | None:
+    return None if segment == NO_SEGMENT else int(segment)
+
+
+def _ref(model: Model, segment_id: int | None) -> SegmentRef | None:
+    if segment_id is None:
+        return None
+    segment: Segment | None = model.segment(segment_id)
+    return SegmentRef(segment_id, segment.name if segment else f"segment {segment_id}")

@@ -1,0 +1,177 @@
+"""Fitting a batch of vectors: scaling, K-Means with several starts, the choice of k, scores."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from kneed import KneeLocator
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from segstream.core.spec import CompiledSpec, FloatArray, IntArray
+from segstream.core.vectors import nearest_rows, transform_rows
+
+K_TRIED: Final = range(2, 11)
+K_ALLOWED: Final = (3, 8)
+STEADY_ARI: Final = 0.8
+BOOTSTRAPS: Final = 10
+# Silhouette is quadratic in the number of members.
+SILHOUETTE_MEMBERS: Final = 5_000
+MISSING_SHARE: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """scaled = (transformed - mean) * weight, the median where a value is missing.
+
+    Attributes
+    ----------
+    mean, weight, median : shape (F,), transformed units
+    notices
+        What was left out, for people.
+    """
+
+    mean: FloatArray
+    weight: FloatArray
+    median: FloatArray
+    notices: tuple[str, ...]
+
+    def apply(self, transformed: FloatArray) -> FloatArray:
+        """Scale rows, shape (n, F)."""
+        filled = np.where(np.isnan(transformed), self.median, transformed)
+        return np.ascontiguousarray((filled - self.mean) * self.weight)
+
+    def undo(self, scaled: FloatArray) -> FloatArray:
+        """Return the transformed values; the mean for features that do not count."""
+        safe = np.where(self.weight == 0.0, 1.0, self.weight)
+        return np.where(self.weight == 0.0, self.mean, scaled / safe + self.mean)
+
+    @property
+    def varies(self) -> bool:
+        """Whether any clustered feature differs between members: else there is nothing to fit."""
+        return bool((self.weight > 0).any())
+
+
+def fit_scaling(spec: CompiledSpec, transformed: FloatArray) -> Scaling:
+    """Freeze a generation's scaling on its panel, shape (n, F).
+
+    A feature missing for over 30 % of the panel is left out with a notice; a constant one has
+    weight 0.
+    """
+    missing = np.isnan(transformed)
+    shares = missing.mean(axis=0)
+    median = np.array([_median(column) for column in transformed.T])
+    filled = np.where(missing, median, transformed)
+    mean, deviation = filled.mean(axis=0), filled.std(axis=0)
+    constant = deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)
+    wanted = np.array([f.weight for f in spec.spec.features])
+    out = constant | ~spec.clustered | (shares > MISSING_SHARE)
+    weight = np.where(out, 0.0, wanted / np.where(constant, 1.0, deviation))
+    notices = tuple(
+        f"{feature.name} is left out: missing for {share:.0%} of the panel"
+        for feature, share in zip(spec.spec.features, shares, strict=True)
+        if feature.use == "cluster" and share > MISSING_SHARE
+    )
+    return Scaling(mean, weight, median, notices)
+
+
+def _median(column: FloatArray) -> float:
+    known = column[~np.isnan(column)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def panel_vectors(spec: CompiledSpec, raw: FloatArray) -> FloatArray:
+    """Transform raw panel rows with the kernel's own function; shape (n, F)."""
+    return transform_rows(spec.arrays, np.ascontiguousarray(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """Centres and how far the members are from them.
+
+    Attributes
+    ----------
+    centres : shape (k, F)
+    labels : shape (n,)
+    sse
+        Sum of squared distances to the nearest centre.
+    """
+
+    centres: FloatArray
+    labels: IntArray
+    sse: float
+
+
+def assign(centres: FloatArray, vectors: FloatArray) -> Clustering:
+    """Put every vector to its nearest centre."""
+    labels, distances = nearest_rows(np.ascontiguousarray(centres), vectors)
+    return Clustering(centres, labels, float(distances.sum()))
+
+
+def fresh(vectors: FloatArray, k: int, starts: int, seed: int) -> Clustering:
+    """K-Means from several k-means++ starts; the same for the same seed."""
+    return _kmeans(vectors, KMeans(n_clusters=k, n_init=starts, random_state=seed))
+
+
+def warm(vectors: FloatArray, centres: FloatArray) -> Clustering:
+    """K-Means (Lloyd) from given centres."""
+    return _kmeans(vectors, KMeans(n_clusters=len(centres), init=centres, n_init=1))
+
+
+def _kmeans(vectors: FloatArray, kmeans: KMeans) -> Clustering:
+    with threadpool_limits(1):  # one thread: sums in one order, and the stream keeps its core
+        kmeans.fit(vectors)
+    return assign(kmeans.cluster_centers_.astype(np.float64), vectors)
+
+
+def choose_k(vectors: FloatArray, starts: int, seed: int) -> tuple[int, dict[int, float]]:
+    """Elbow of the WCSS curve, or one less where that is steadier.
+
+    Returns
+    -------
+    k
+        Within `K_ALLOWED`; less where the panel has fewer distinct vectors.
+    curve
+        WCSS by k.
+    """
+    distinct = len(np.unique(vectors, axis=0))
+    tried = [k for k in K_TRIED if k <= distinct]
+    if len(tried) < 3:
+        return max(1, min(distinct, K_ALLOWED[0])), {}
+    curve = {k: fresh(vectors, k, starts, seed).sse for k in tried}
+    knee = KneeLocator(
+        tried, list(curve.values()), curve="convex", direction="decreasing"
+    ).elbow  # fmt: skip
+    k = min(max(int(knee or K_ALLOWED[0]), K_ALLOWED[0]), K_ALLOWED[1], tried[-1])
+    steadiness = bootstrap_ari(vectors, k, seed)
+    if k > K_ALLOWED[0] and steadiness < STEADY_ARI:
+        k = k - 1 if bootstrap_ari(vectors, k - 1, seed) > steadiness else k
+    return k, curve
+
+
+def bootstrap_ari(vectors: FloatArray, k: int, seed: int) -> float:
+    """Median agreement of fits on bootstrap samples with the fit on all."""
+    generator = np.random.default_rng(seed)
+    whole = fresh(vectors, k, 3, seed)
+    scores = []
+    for i in range(BOOTSTRAPS):
+        sample = generator.integers(0, len(vectors), len(vectors))
+        other = fresh(np.ascontiguousarray(vectors[sample]), k, 3, seed + 1 + i)
+        scores.append(adjusted_rand_score(whole.labels, assign(other.centres, vectors).labels))
+    return float(np.median(scores))
+
+
+def scores(
+    vectors: FloatArray, labels: npt.NDArray[np.int64], seed: int
+) -> tuple[float | None, float | None]:
+    """Silhouette (on a seeded sample) and Davies-Bouldin; None below two segments."""
+    if len(np.unique(labels)) < 2 or len(np.unique(labels)) >= len(labels):
+        return None, None
+    generator = np.random.default_rng(seed)
+    size = min(len(vectors), SILHOUETTE_MEMBERS)
+    sample = np.sort(generator.choice(len(vectors), size, replace=False))
+    several = 1 < len(np.unique(labels[sample])) < size
+    silhouette = float(silhouette_score(vectors[sample], labels[sample])) if several else None
+    return silhouette, float(davies_bouldin_score(vectors, labels))

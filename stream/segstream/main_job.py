@@ -1,0 +1,210 @@
+"""`segstream run`: files or stdin in, a state directory and an output directory out."""
+
+import gc
+import hashlib
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from segstream.adapters.file_sink import FileSink
+from segstream.adapters.files import FileSource
+from segstream.adapters.mapping_files import named_mapping
+from segstream.adapters.sqlite_store import FILE_NAME, SqliteStore
+from segstream.adapters.stdin import StreamSource
+from segstream.core.mapping import Mapping
+from segstream.core.model import Model
+from segstream.engine import Engine, Progress
+from segstream.errors import ConfigError, OutputError, SourceError, StateError
+from segstream.settings import Settings, compile_spec, load_settings
+from segstream.view import SETTINGS_FILE, stored_settings
+
+STDIN: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run.
+
+    Attributes
+    ----------
+    sources
+        Paths, or one "-" for stdin.
+    mapping
+        Name or path.
+    model
+        A model to use and keep; no learning then.
+    """
+
+    sources: tuple[str, ...]
+    mapping: str
+    settings: Settings
+    state: Path
+    out: Path
+    model: Model | None = None
+
+
+def read_settings(path: Path | None) -> Settings:
+    """Read a settings file; the defaults where there is none.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config: expected a readable TOML file, got {error}") from error
+    return load_settings(text, str(path))
+
+
+def read_model(path: Path | None) -> Model | None:
+    """Read a model written by `segstream export model`.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if path is None:
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Model)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"--model: expected an exported model, got {error}") from error
+
+
+def run_job(
+    job: Job,
+    started: Callable[[int | None, int], None],
+    report: Callable[[Progress], None],
+) -> bool:
+    """Run to the end of the sources.
+
+    Parameters
+    ----------
+    started
+        Called with the number of entries (None for stdin) and how many are applied already.
+    report
+        Called after each batch.
+
+    Returns
+    -------
+    bool
+        False where everything was applied already.
+    """
+    mapping = named_mapping(job.mapping)
+    digest = compile_spec(job.settings).spec.digest
+    refuse_other_settings(job)
+    store = SqliteStore(job.state, digest, secrets.token_hex(16))
+    try:
+        _keep_settings(job)
+        sink = FileSink(job.out)
+        try:
+            engine = Engine(job.settings, store, sink, job.model)
+            return _run(engine, job, mapping, started, report)
+        finally:
+            sink.close()
+    finally:
+        store.close()
+
+
+def _run(
+    engine: Engine,
+    job: Job,
+    mapping: Mapping,
+    started: Callable[[int | None, int], None],
+    report: Callable[[Progress], None],
+) -> bool:
+    digests = {} if job.sources == (STDIN,) else _digests(job.sources)
+    fresh = [p for p, digest in digests.items() if digest not in engine.position.finished]
+    if digests and not fresh:
+        return False
+    source = open_source(job.sources if not digests else tuple(map(str, fresh)), mapping)
+    try:
+        engine.begin(source)
+        started(source.total, engine.position.entries)
+        # What is loaded stays: the collector need not walk it again at every full collection.
+        gc.collect()
+        gc.freeze()
+        engine.run(source, report, [digests[p] for p in fresh])
+    except OSError as error:
+        raise OutputError(
+            f"expected to go on, got {error}; mend it and run again: it continues"
+        ) from error
+    finally:
+        source.close()
+    return True
+
+
+def open_source(sources: Sequence[str], mapping: Mapping) -> FileSource | StreamSource:
+    """Open files, or stdin for "-".
+
+    Raises
+    ------
+    SourceError
+    """
+    if STDIN in sources:
+        if len(sources) > 1:
+            raise SourceError("--source: expected files or one -, got both; run them one by one")
+        return StreamSource(sys.stdin.buffer, mapping)
+    return FileSource([Path(s) for s in sources], mapping)
+
+
+def _digests(sources: Sequence[str]) -> dict[Path, str]:
+    """Digest of each file's content; a file named twice counts once."""
+    found: dict[Path, str] = {}
+    for source in sources:
+        path = Path(source)
+        try:
+            with path.open("rb") as file:
+                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SourceError(
+                f"--source: expected a readable file, got {error}; check the path"
+            ) from error
+    return found
+
+
+def pinned(settings: Settings) -> Settings:
+    """Settings with the spec written out: a later default must not change a state's."""
+    spec = settings.spec
+    return msgspec.structs.replace(settings, measures=spec.measures, features=spec.features)
+
+
+def refuse_other_settings(job: Job) -> None:
+    """Refuse to go on with a state that was made under other settings.
+
+    Raises
+    ------
+    StateError
+    """
+    path = job.state / SETTINGS_FILE
+    if not path.exists() or not (job.state / FILE_NAME).exists():
+        return
+    stored = stored_settings(job.state)
+    for name in ("namespace", "currency", "policy", "measures", "features"):
+        before, now = getattr(stored, name), getattr(pinned(job.settings), name)
+        if before != now:
+            raise StateError(
+                f"state: expected {name} as in {path}, got another in --config; go back to it, "
+                "or rebuild from the events into a new --state directory"
+            )
+
+
+def _keep_settings(job: Job) -> None:
+    path = job.state / SETTINGS_FILE
+    temporary = path.with_suffix(".new")
+    try:
+        temporary.write_bytes(msgspec.json.encode(pinned(job.settings)))
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"state: expected to write to {job.state}, got {error}; make room and run again: "
+            "nothing has begun"
+        ) from error

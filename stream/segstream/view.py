@@ -1,0 +1,309 @@
+"""What a state and its output say, as tables: for exports, reports and look-ups.
+
+Everything here reads; nothing changes a record.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from segstream.adapters.file_sink import CHANGES
+from segstream.adapters.sqlite_store import SqliteStore
+from segstream.core import layout as at
+from segstream.core.changes import ChangeEncoder, rfc3339
+from segstream.core.columns import ColumnBuilder
+from segstream.core.ledger import N_LEDGER
+from segstream.core.model import Model, model_arrays
+from segstream.core.partition import Partition
+from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, FloatArray
+from segstream.core.trainer import TrainerState
+from segstream.core.vectors import nearest_rows
+from segstream.core.vectors import scale as scale_vector
+from segstream.errors import StateError
+from segstream.settings import Settings, compile_spec, policy_of
+
+SETTINGS_FILE: Final = "segstream.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """One customer beside every segment.
+
+    Attributes
+    ----------
+    table
+        One row per segment: id, name, squared distance in scaled units, nearest first.
+    """
+
+    table: pd.DataFrame
+
+
+class View:
+    """A state, loaded once.
+
+    Parameters
+    ----------
+    partition
+        Loaded; its clock is the state's.
+    models
+        Every model so far, oldest first.
+    ledger
+        int64 rows of `segstream.core.ledger`, C order.
+    changes
+        Lines of changes.jsonl.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: Partition,
+        trainer: TrainerState,
+        models: list[Model],
+        ledger: bytes,
+        changes: list[bytes],
+    ) -> None:
+        self.settings = settings
+        self.spec: CompiledSpec = partition.spec
+        self.partition = partition
+        self.trainer = trainer
+        self.models = models
+        self._ledger = ledger
+        self._changes = changes
+
+    @property
+    def model(self) -> Model | None:
+        """The living model; None before the first."""
+        return self.partition.model
+
+    @cached_property
+    def vectors(self) -> tuple[list[str], FloatArray, FloatArray]:
+        """Customer ids, raw and scaled features, each as of its last evaluation."""
+        ids, rows = self.partition.living()
+        raw, scaled = self.partition.evaluate(rows)
+        return ids, raw, scaled
+
+    @cached_property
+    def customers(self) -> pd.DataFrame:
+        """One row per customer: id, segment, since, features in real units, scaled vector.
+
+        Columns: customer_id, segment_id (nullable), segment, since, nearest_id, events,
+        first_event, last_event, one column per feature (real units), one `scaled_<feature>`
+        column per feature, changes (sequence number), slot.
+        """
+        ids, raw, scaled = self.vectors
+        _, rows = self.partition.living()
+        head = self.partition.head(rows)
+        names = self.spec.spec.names
+        frame = pd.DataFrame({"customer_id": ids, "slot": rows})
+        segment = pd.array(head[:, at.SEGMENT], dtype="Int64")
+        segment[head[:, at.SEGMENT] == at.NO_SEGMENT] = pd.NA
+        frame["segment_id"] = segment
+        frame["segment"] = [self.segment_name(i) for i in head[:, at.SEGMENT].tolist()]
+        since = pd.to_datetime(head[:, at.SINCE], unit="ms", utc=True)
+        frame["since"] = since.where(head[:, at.SEGMENT] != at.NO_SEGMENT)
+        frame["nearest_id"] = self._nearest(scaled)
+        frame["changes"] = head[:, at.SEQUENCE]
+        frame["events"] = head[:, at.EVENTS]
+        frame["first_event"] = pd.to_datetime(head[:, at.FIRST_HOUR] * 3600, unit="s", utc=True)
+        frame["last_event"] = pd.to_datetime(head[:, at.LAST_HOUR] * 3600, unit="s", utc=True)
+        features = pd.DataFrame(raw, columns=list(names))
+        vectors = pd.DataFrame(scaled, columns=[f"scaled_{n}" for n in names])
+        return pd.concat([frame, features, vectors], axis=1)
+
+    def _nearest(self, scaled: FloatArray) -> pd.Series:
+        if self.model is None or not len(scaled):
+            return pd.Series(pd.array([pd.NA] * len(scaled), dtype="Int64"))
+        index, _ = nearest_rows(self.model.centres, scaled)
+        ids = np.array([s.id for s in self.model.segments])
+        return pd.Series(pd.array(ids[index], dtype="Int64"))
+
+    def segment_name(self, segment_id: int) -> str:
+        """Name of a segment, living or retired; `unassigned` for none."""
+        if segment_id == at.NO_SEGMENT or self.model is None:
+            return "unassigned"
+        segment = self.model.segment(segment_id)
+        return segment.name if segment else f"segment {segment_id}"
+
+    @cached_property
+    def segments(self) -> pd.DataFrame:
+        """One row per living segment, by published membership.
+
+        Columns: segment_id, name, description, action, customers, share, one column per feature
+        (mean over members, real units).
+        """
+        if self.model is None:
+            return pd.DataFrame(
+                columns=["segment_id", "name", "description", "action", "customers", "share"]
+            )
+        names = list(self.spec.spec.names)
+        grouped = self.customers.groupby("segment_id")[names].mean()
+        counts = self.customers["segment_id"].value_counts()
+        rows = []
+        for s in self.model.segments:
+            members = int(counts.get(s.id, 0))
+            rows.append(
+                {
+                    "segment_id": s.id, "name": s.name, "description": s.description,
+                    "action": s.action, "customers": members,
+                    "share": members / max(1, len(self.customers)),
+                    **(grouped.loc[s.id].to_dict() if s.id in grouped.index else {}),
+                }
+            )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """One row per published change, in order.
+
+        Columns: id, customer_id, sequence, time, from_id, from_name, to_id, to_name, reason,
+        direction, times_entered, since, margin, model, drivers (list of mappings).
+        """
+        return changes_frame(self._changes)
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """One row per order (or return) and day: slot, day (date), order, spend, bought (bool)."""
+        rows = np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER)
+        return pd.DataFrame(
+            {
+                "slot": rows[:, 0],
+                "day": pd.to_datetime(rows[:, 1], unit="D", utc=True),
+                "order": rows[:, 2],
+                "spend": rows[:, 3] / UNITS_PER_ONE,
+                "bought": rows[:, 4] == 1,
+            }
+        )
+
+    @property
+    def clock(self) -> pd.Timestamp:
+        """Event time the state stands at."""
+        return pd.Timestamp(max(self.partition.clock_ms, 0), unit="ms", tz="UTC")
+
+    def distances(self, scaled: FloatArray) -> pd.DataFrame:
+        """Squared distance of one scaled vector to every segment, nearest first."""
+        if self.model is None:
+            return pd.DataFrame(columns=["segment_id", "name", "distance"])
+        rows = [
+            {
+                "segment_id": s.id,
+                "name": s.name,
+                "distance": float(((scaled - np.array(s.centre)) ** 2).sum()),
+            }
+            for s in self.model.segments
+        ]
+        return pd.DataFrame(rows).sort_values("distance", kind="stable", ignore_index=True)
+
+    def scale(self, raw: FloatArray) -> FloatArray:
+        """Scale one raw vector with the kernel's own function; shape (F,)."""
+        scaled = np.zeros_like(raw)
+        arrays = model_arrays(self.model, self.spec.n_features)
+        scale_vector(self.spec.arrays, arrays, np.ascontiguousarray(raw), scaled)
+        return scaled
+
+
+def changes_frame(lines: list[bytes]) -> pd.DataFrame:
+    """Published changes as a table; see `View.changes`."""
+    columns = [
+        "id", "customer_id", "sequence", "time", "from_id", "from_name", "to_id", "to_name",
+        "reason", "direction", "times_entered", "since", "margin", "model", "drivers",
+    ]  # fmt: skip
+    rows = []
+    for line in lines:
+        event = msgspec.json.decode(line)
+        data = event["data"]
+        from_, to = data["from"] or {}, data["to"] or {}
+        rows.append(
+            (
+                event["id"], data["customer_id"], data["sequence"], event["time"],
+                from_.get("id"), from_.get("name"), to.get("id"), to.get("name"),
+                data["reason"], data["direction"], data["times_entered"], data["since"],
+                data["margin"], data["model"], data["drivers"],
+            )
+        )  # fmt: skip
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["time"] = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
+    frame["since"] = pd.to_datetime(frame["since"], utc=True, format="ISO8601")
+    for column in ("from_id", "to_id"):
+        frame[column] = frame[column].astype("Int64")
+    return frame
+
+
+def open_view(state: Path, out: Path | None) -> View:
+    """Load a state directory, and the changes it published to `out`.
+
+    Raises
+    ------
+    StateError
+        There is no state.
+    """
+    settings = stored_settings(state)
+    spec = compile_spec(settings)
+    store = SqliteStore.to_read(state)
+    try:
+        claim = store.held()
+        builder = ColumnBuilder(spec, None, 1)
+        encoder = ChangeEncoder(settings.namespace, spec.spec.names)
+        partition = Partition(spec, policy_of(settings), builder, encoder, b"")
+        models = store.models()
+        model = claim.trainer.model or (models[-1] if models else None)
+        partition.load(claim.meta, model, store.records())
+        return View(settings, partition, claim.trainer, models, store.ledger(), _changes(out))
+    finally:
+        store.close()
+
+
+def _changes(out: Path | None) -> list[bytes]:
+    if out is None or not (out / CHANGES).exists():
+        return []
+    return (out / CHANGES).read_bytes().splitlines()
+
+
+def stored_settings(state: Path) -> Settings:
+    """Read the settings a state was made with.
+
+    Raises
+    ------
+    StateError
+        There are none, or they cannot be read.
+    """
+    path = state / SETTINGS_FILE
+    if not path.exists():
+        raise StateError(
+            f"state: expected {path}, got nothing; run `segstream run --state {state}` first"
+        )
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Settings)
+    except (OSError, msgspec.DecodeError) as error:
+        raise StateError(
+            f"state: expected the settings of a state in {path}, got {error}; restore the file, or "
+            "rebuild from the events into a new --state directory"
+        ) from error
+
+
+def iter_json(frame: pd.DataFrame) -> Iterator[str]:
+    """Rows as JSON lines, times as RFC 3339."""
+    for record in frame.to_dict(orient="records"):
+        present = {name: _known(value) for name, value in record.items()}
+        yield json.dumps(present, default=_plain, allow_nan=False)
+
+
+def _known(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: object) -> object:
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, pd.Timestamp):
+        return rfc3339(int(value.timestamp() * 1000))
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
