@@ -1,0 +1,1 @@
+"""Feeds: data sets, written as events a stream can be fed with."""
