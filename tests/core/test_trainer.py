@@ -1,0 +1,179 @@
+"""The model's life: when the first comes, what a day changes, when a refit is worth it."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from segstream.core import layout as at
+from segstream.core.fitting import choose_k, fit_scaling, panel_vectors
+from segstream.core.partition import DayTotals, PanelRows
+from segstream.core.playbook import keep_or_name
+from segstream.core.spec import CompiledSpec, FloatArray
+from segstream.core.trainer import Trainer, TrainerSettings, TrainerState, match
+from segstream.settings import RETAIL
+
+SPEC = CompiledSpec(RETAIL)
+DAY_MS = 86_400_000
+N_FEATURES = SPEC.n_features
+EMPTY = DayTotals(200, (), (), ())
+
+
+def population(seed: int, per_group: int = 60, shift: float = 1.0) -> FloatArray:
+    """Raw features of three kinds of customers, far apart."""
+    generator = np.random.default_rng(seed)
+    kinds = np.array(
+        [
+            [30.0, 900.0, 0.5, 30.0, 12.0, 150.0, 3.0, 300.0],
+            [5.0, 400.0 * shift, 1.0, 80.0, 30.0, 25.0, 15.0, 300.0],
+            [1.0, 20.0, 6.0, 20.0, 8.0, 6.0, 120.0, 300.0],
+        ]
+    )
+    noise = generator.uniform(0.85, 1.15, size=(3, per_group, N_FEATURES))
+    return np.ascontiguousarray((kinds[:, None, :] * noise).reshape(-1, N_FEATURES))
+
+
+def rows(raw: FloatArray) -> PanelRows:
+    """A day's panel: one turn per customer."""
+    keys = np.zeros((len(raw), at.N_PANEL_COLUMNS), dtype=np.int64)
+    keys[:, at.P_HASH] = np.arange(1, len(raw) + 1)
+    keys[:, at.P_EVENT] = at.NOT_AN_EVENT
+    return PanelRows(keys, raw)
+
+
+def trainer(**changed: Any) -> Trainer:
+    """A trainer for three segments."""
+    return Trainer(SPEC, msgspec.convert({"k": 3, "min_panel": 50} | changed, TrainerSettings))
+
+
+def started(raw: FloatArray, day: int = 200, **changed: Any) -> TrainerState:
+    """The state after the first model."""
+    totals = DayTotals(day, (), (), ())
+    return trainer(**changed).close_day(TrainerState(), totals, rows(raw), 0)
+
+
+def test_the_first_model_waits_for_the_longest_window() -> None:
+    """Before the window is covered there is no model, and the state says what is missing."""
+    early = trainer().close_day(TrainerState(), DayTotals(30, (), (), ()), rows(population(1)), 0)
+    assert early.model is None
+    assert early.waiting == "31 of 112 days of events, to fill the longest window"
+    assert started(population(1), day=30, start="early").model is not None
+
+
+def test_the_first_model_waits_for_customers() -> None:
+    """A panel that is too small is no population."""
+    few = trainer().close_day(TrainerState(), EMPTY, rows(population(1, per_group=5)), 0)
+    assert few.model is None
+    assert "15 of 50 customers" in few.waiting
+
+
+def test_customers_who_are_all_alike_make_no_model() -> None:
+    """Where no clustered feature varies there is nothing to fit, and nothing stops."""
+    same = np.tile(population(1)[:1], (80, 1))
+    state = trainer().close_day(TrainerState(), EMPTY, rows(same), 0)
+    assert state.model is None
+    assert "differs" in state.waiting
+
+
+def test_planted_kinds_are_found_and_named() -> None:
+    """Three planted kinds become three segments whose names the figures support."""
+    model = started(population(1)).model
+    assert model is not None
+    assert sorted(s.customers for s in model.segments) == [60, 60, 60]
+    assert [s.id for s in model.segments] == [1, 2, 3]
+    assert "Gone quiet" in {s.name for s in model.segments}
+
+
+def test_the_same_panel_gives_the_same_model() -> None:
+    """Fits are seeded: a rerun is equal to the byte."""
+    one, other = started(population(1)), started(population(1))
+    assert msgspec.json.encode(one.model) == msgspec.json.encode(other.model)
+
+
+def test_an_unchanged_population_is_not_refitted() -> None:
+    """The weekly check refuses a refit that wins nothing, and records its figures."""
+    state = started(population(1))
+    after = trainer().close_day(state, DayTotals(230, (), (), ()), rows(population(1)), 0)
+    assert after.model == state.model
+    assert after.decisions[-1].taken == "no"
+    assert after.decisions[-1].gain_warm < 0.01
+
+
+def test_a_moved_population_is_refitted_and_keeps_its_ids() -> None:
+    """A group that moved far makes a new generation; segments keep the ids of their customers."""
+    state = started(population(1))
+    moved = trainer().close_day(state, DayTotals(230, (), (), ()), rows(population(1, shift=9)), 0)
+    assert moved.model is not None
+    assert moved.model.generation == 2
+    assert moved.decisions[-1].taken in ("warm", "fresh")
+    assert {s.id for s in moved.model.segments} == {1, 2, 3}
+
+
+def test_matching_ignores_the_numbers_of_labels() -> None:
+    """The same grouping under other labels continues segment by segment."""
+    old = np.repeat([0, 1, 2], 10)
+    assert match(old, (old + 1) % 3, 3).tolist() == [2, 0, 1]
+
+
+def test_a_segment_without_most_of_its_customers_is_new() -> None:
+    """Where neither side keeps most of its customers the id is not inherited."""
+    old = np.array([0] * 10 + [1] * 10)
+    new = np.array(([0] * 5 + [1] * 5) * 2)
+    assert (match(old, new, 2) >= 0).sum() <= 2
+
+
+def test_k_is_chosen_within_bounds() -> None:
+    """The elbow rule stays between 3 and 8, and below the number of distinct vectors."""
+    transformed = panel_vectors(SPEC, population(1))
+    vectors = fit_scaling(SPEC, transformed).apply(transformed)
+    k, curve = choose_k(vectors, starts=3, seed=7)
+    assert 3 <= k <= 8
+    assert list(curve) == list(range(2, 11))
+    assert choose_k(vectors[:2], starts=3, seed=7)[0] == 2
+
+
+def test_river_is_the_other_learner() -> None:
+    """With `learner = "river"` the centres follow the panel's vectors at events."""
+    raw = population(1)
+    state = started(raw, learner="river")
+    assert state.model is not None
+    traffic = rows(raw[:60])
+    traffic.keys[:, at.P_EVENT] = 5
+    both = PanelRows(
+        np.concatenate([rows(raw).keys, traffic.keys]), np.concatenate([raw, raw[:60]])
+    )
+    totals = DayTotals(201, (1, 1, 1), ((0,) * N_FEATURES,) * 3, (0, 0, 0))
+    after = trainer(learner="river").close_day(state, totals, both, 0)
+    assert after.model is not None
+    moved = np.abs(after.model.centres - state.model.centres).sum(axis=1)
+    assert np.count_nonzero(moved) == 1
+
+
+@pytest.mark.parametrize("size", [100, 150])
+def test_the_panel_is_thinned_by_hash(size: int) -> None:
+    """A panel beyond its size loses the customers whose hash lacks leading zeros."""
+    raw = np.tile(population(1), (4, 1))
+    wide = rows(raw)
+    generator = np.random.default_rng(3)
+    wide.keys[:, at.P_HASH] = generator.integers(-(1 << 63), 1 << 63, len(raw))
+    state = trainer(panel_size=size, min_panel=20).close_day(TrainerState(), EMPTY, wide, 0)
+    assert state.panel_bits >= 2
+    assert state.model is not None
+    assert state.model.fit.panel <= size
+
+
+def test_a_name_that_is_no_longer_true_is_replaced() -> None:
+    """A pinned name stays while its condition holds, and goes when it does not."""
+    everyone = population(1)
+    averages = np.array([everyone[:60].mean(axis=0), everyone[120:].mean(axis=0)])
+    mean = everyone.mean(axis=0)
+    kept = keep_or_name(
+        SPEC, averages, mean, [("Frequent, small baskets", "a"), ("Gone quiet", "b")]
+    )
+    assert [name for name, _, _ in kept] == ["Frequent, small baskets", "Gone quiet"]
+    swapped = keep_or_name(
+        SPEC, averages[::-1], mean, [("Frequent, small baskets", "a"), ("Gone quiet", "b")]
+    )
+    assert swapped[0][0] != "Frequent, small baskets"
+    assert swapped[1][0] != "Gone quiet"
