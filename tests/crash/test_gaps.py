@@ -85,7 +85,7 @@ class Driver:
     def close(self) -> None:
         """End it."""
         with suppress(BrokenPipeError):
-            self._process.communicate(timeout=60)
+            self._process.communicate(timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_broker_that_comes_back(
             pass
         stack.kill_broker()
         stack.restart_broker()
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert int(said.split()[-1]) == 6_000
     found = Counter(r.value for r in read_topic(target))

@@ -141,7 +141,7 @@ def test_stop_and_go_on(
         while not read_topic(topic):
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     skip = said.strip().rpartition(" ")[2]
     assert 0 < int(skip) < 400

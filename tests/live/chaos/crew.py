@@ -90,7 +90,7 @@ class Crew:
         """End everything."""
         with suppress(BrokenPipeError):
             self.clear()
-            self._process.communicate(timeout=30)
+            self._process.communicate(timeout=120)
 
 
 def wait_dead(pid: int, patience_s: float) -> float:
