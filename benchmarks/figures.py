@@ -153,10 +153,10 @@ def _reclusters(view: View) -> tuple[Recluster, ...]:
     taken = [d for d in view.trainer.decisions if d.taken != "no"]
     return tuple(
         Recluster(
-            str(np.datetime64(d.day, "D") + _DAY),
+            str(np.datetime64(d.day, "D") + 2 * _DAY),
             d.taken,
             d.gain_fresh if d.taken == "fresh" else d.gain_warm,
-            int(moved.get(number, 0)),
+            int(moved.get(int(d.version.partition(".")[0]), 0)),
         )
-        for number, d in enumerate(taken, start=2)
+        for d in taken
     )

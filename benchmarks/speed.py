@@ -20,7 +20,7 @@ from segstream.adapters.mapping_files import named_mapping
 from segstream.adapters.memory import MemorySink, MemoryStore
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import Event
-from segstream.core.fitting import choose_k, fresh, scores
+from segstream.core.fitting import choose_k, fresh, quality_of
 from segstream.core.partition import Partition
 from segstream.engine import Engine
 from segstream.main_job import Job, run_job
@@ -269,7 +269,7 @@ def refit() -> Iterator[Row]:
         vectors = _overlapping(run)
         with clock.run():
             k, _ = choose_k(vectors, 10, run)
-            scores(vectors, fresh(vectors, k, 10, run).labels, run)
+            quality_of(vectors, fresh(vectors, k, 10, run), run)
     yield row("refit", "seconds", [t.wall_s for t in clock.timings], 30.0, "lower")
 
 

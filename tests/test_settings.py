@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from segstream.core.trainer import TrainerSettings
+from segstream.core.trainer_state import TrainerSettings
 from segstream.errors import ConfigError
 from segstream.main_job import read_settings
 from segstream.settings import (
@@ -59,7 +59,8 @@ WRONG: list[tuple[str, str, Any]] = [
     ("policy", "forget_after_days", 0), ("clock", "max_jump_days", 0),
     ("dead_letters", "max_share", 1.5), ("dead_letters", "max_share", -0.1),
     ("model", "k", 0), ("model", "k", 65), ("model", "starts", 0), ("model", "rate", 0),
-    ("model", "rate", 1.5), ("model", "gain", 1), ("model", "gain", -0.1),
+    ("model", "rate", 1.5), ("model.gate", "gain", 1),
+    ("model.gate", "gain", -0.1), ("model.gate", "churn", 1.5), ("model.drift", "psi_act", 0.01),
     ("model", "min_panel", 1), ("model", "panel_size", 99),
 ]  # fmt: skip
 

@@ -30,8 +30,10 @@ from segstream.core.dead_letters import DeadLetterWatch
 from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.model import Model, check_model
 from segstream.core.partition import DeadLetter, PanelRows, Partition, Taken
-from segstream.core.trainer import Trainer, TrainerState
+from segstream.core.trainer import Trainer
+from segstream.core.trainer_state import TrainerState
 from segstream.errors import StateError
+from segstream.fitter import Fitter, InlineFitter
 from segstream.ports import Batch, Chunk, Outbox, PanelBlock, Position, Sink, Source, Store
 from segstream.settings import Settings, compile_spec, policy_of
 
@@ -67,16 +69,24 @@ class Engine:
     ----------
     fixed_model
         A model to use from the start and keep; no trainer then.
+    fitter
+        Where refit checks are computed; here, where absent.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, sink: Sink, fixed_model: Model | None = None
+        self,
+        settings: Settings,
+        store: Store,
+        sink: Sink,
+        fixed_model: Model | None = None,
+        fitter: Fitter | None = None,
     ) -> None:
         self.settings = settings
         self.spec = compile_spec(settings)
         self._store, self._sink = store, sink
         self._trainer = Trainer(self.spec, settings.model)
         self._fixed = fixed_model
+        self._fitter = fitter or InlineFitter()
         self._unstored: list[Model] = []
         self.partition: Partition
         self.trainer_state: TrainerState
@@ -211,14 +221,23 @@ class Engine:
         if self._fixed is None:
             before = self.trainer_state.model
             self.trainer_state = self._trainer.close_day(
-                self.trainer_state, self.partition.day_totals(), rows, self.partition.first_ms
+                self._settled(), self.partition.day_totals(), rows, self.partition.first_ms
             )
+            if self.trainer_state.asked is not None:
+                self._fitter.begin(self.trainer_state.asked)
             model = self.trainer_state.model
             if model is not None and model is not before:
                 self.partition.adopt(model)
                 self._new_models.append(model)
             self.partition.set_panel_bits(self.trainer_state.panel_bits)
         self.partition.open_day()
+
+    def _settled(self) -> TrainerState:
+        """Give the trainer the answer to what it asked for a day ago."""
+        state = self.trainer_state
+        if state.asked is None:
+            return state
+        return self._trainer.settle(state, self._fitter.result(state.asked))
 
     def _store_batch(self, chunk: Chunk | None, position: Position) -> None:
         if chunk is None:

@@ -5,6 +5,7 @@ import hashlib
 import secrets
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from segstream.core.mapping import Mapping
 from segstream.core.model import Model
 from segstream.engine import Engine, Progress
 from segstream.errors import ConfigError, OutputError, SourceError, StateError
+from segstream.fitter import ChildFitter
 from segstream.settings import Settings, compile_spec, load_settings
 from segstream.view import SETTINGS_FILE, stored_settings
 
@@ -101,17 +103,11 @@ def run_job(
     mapping = named_mapping(job.mapping)
     digest = compile_spec(job.settings).spec.digest
     refuse_other_settings(job)
-    store = SqliteStore(job.state, digest, secrets.token_hex(16))
-    try:
+    with closing(SqliteStore(job.state, digest, secrets.token_hex(16))) as store:
         _keep_settings(job)
-        sink = FileSink(job.out)
-        try:
-            engine = Engine(job.settings, store, sink, job.model)
+        with closing(FileSink(job.out)) as sink, closing(ChildFitter()) as fitter:
+            engine = Engine(job.settings, store, sink, job.model, fitter)
             return _run(engine, job, mapping, started, report)
-        finally:
-            sink.close()
-    finally:
-        store.close()
 
 
 def _run(

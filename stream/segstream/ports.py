@@ -13,7 +13,7 @@ import msgspec
 from segstream.core.events import Parsed
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
-from segstream.core.trainer import TrainerState
+from segstream.core.trainer_state import TrainerState
 
 
 @dataclass(frozen=True, slots=True)

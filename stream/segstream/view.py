@@ -24,7 +24,7 @@ from segstream.core.ledger import N_LEDGER
 from segstream.core.model import Model, model_arrays
 from segstream.core.partition import Partition
 from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, FloatArray
-from segstream.core.trainer import TrainerState
+from segstream.core.trainer_state import TrainerState
 from segstream.core.vectors import nearest_rows
 from segstream.core.vectors import scale as scale_vector
 from segstream.errors import StateError

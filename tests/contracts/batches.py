@@ -9,7 +9,7 @@ from tests.core.engine import model_of
 from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
-from segstream.core.trainer import TrainerState
+from segstream.core.trainer_state import TrainerState
 from segstream.ports import Batch, Claim, Outbox, PanelBlock, Position
 from segstream.settings import Settings
 

@@ -234,11 +234,13 @@ def models(draw: st.DrawFn, spec: Spec, after: Model | None = None, minute: int 
     }
     if after is None:
         return _next(base, minute, number=1, **scaling)
+    reason = draw(st.sampled_from(["recluster", "rollback"]))
+    restores = draw(st.integers(1, after.generation)) if reason == "rollback" else -1
     return _next(
         after, minute, **scaling, generation=after.generation + 1, revision=0,
         retired=tuple(s for s in (*after.segments, *after.retired) if s.id not in ids),
         generation_minute=minute,
-        generation_reason=draw(st.sampled_from(["recluster", "rollback"])),
+        generation_reason=reason, restores=restores,
     )  # fmt: skip
 
 

@@ -145,3 +145,27 @@ def test_a_day_of_turns_learns_from_everybody_once(customers: int) -> None:
         engine.until(start // MINUTE_MS + 3 * 1440 + 1)
         assert [sum(d.counts) for d in engine.days] == [0, customers, customers, customers]
         assert sorted(row[0] for row in engine.panel)[::3] == sorted({r[0] for r in engine.panel})
+
+
+def test_a_rollback_gives_the_former_segment_back_without_judging_it() -> None:
+    """The new generation moved the customer; its predecessor's return moves it back, exactly."""
+    two = model_of(SPEC, [LOW, HIGH])
+    anew = model_of(SPEC, [[9.0], [1.1]], number=2, generation=2, generation_reason="recluster")
+    back = model_of(
+        SPEC, [[9.0], [1.1]], number=3, generation=3, generation_reason="rollback", restores=1
+    )
+    engine = run(0, until_hour=5, model=two, coming=[anew])
+    assert story(engine)[-1] == ("recluster", 2)
+    engine = run(0, until_hour=54, model=two, coming=[anew, back], rules=policy(margin=0.99))
+    assert story(engine)[:3] == [("first", 1), ("recluster", 2), ("rollback", 1)]
+
+
+def test_a_rollback_leaves_alone_who_never_moved() -> None:
+    """Who kept the segment through the new generation keeps it when the old one returns."""
+    two = model_of(SPEC, [LOW, HIGH])
+    anew = model_of(SPEC, [LOW, HIGH], number=2, generation=2, generation_reason="recluster")
+    back = model_of(
+        SPEC, [LOW, HIGH], number=3, generation=3, generation_reason="rollback", restores=1
+    )
+    engine = run(0, until_hour=54, model=two, coming=[anew, back])
+    assert story(engine) == [("first", 1)]

@@ -1,5 +1,6 @@
 """The model's life: when the first comes, what a day changes, when a refit is worth it."""
 
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -8,10 +9,14 @@ import pytest
 
 from segstream.core import layout as at
 from segstream.core.fitting import choose_k, fit_scaling, panel_vectors
+from segstream.core.identity import match
 from segstream.core.partition import DayTotals, PanelRows
 from segstream.core.playbook import keep_or_name
+from segstream.core.refit import Gate
 from segstream.core.spec import CompiledSpec, FloatArray
-from segstream.core.trainer import Trainer, TrainerSettings, TrainerState, match
+from segstream.core.trainer import Trainer
+from segstream.core.trainer_state import Command, TrainerSettings, TrainerState
+from segstream.fitter import BESIDE_MEMBERS, ChildFitter, InlineFitter
 from segstream.settings import RETAIL
 
 SPEC = CompiledSpec(RETAIL)
@@ -51,6 +56,13 @@ def started(raw: FloatArray, day: int = 200, **changed: Any) -> TrainerState:
     """The state after the first model."""
     totals = DayTotals(day, (), (), ())
     return trainer(**changed).close_day(TrainerState(), totals, rows(raw), 0)
+
+
+def lived(state: TrainerState, raw: FloatArray, days: range, **changed: Any) -> TrainerState:
+    """The state after some days of one panel."""
+    for day in days:
+        state = trainer(**changed).close_day(state, DayTotals(day, (), (), ()), rows(raw), 0)
+    return state
 
 
 def test_the_first_model_waits_for_the_longest_window() -> None:
@@ -94,7 +106,7 @@ def test_the_same_panel_gives_the_same_model() -> None:
 def test_an_unchanged_population_is_not_refitted() -> None:
     """The weekly check refuses a refit that wins nothing, and records its figures."""
     state = started(population(1))
-    after = trainer().close_day(state, DayTotals(230, (), (), ()), rows(population(1)), 0)
+    after = lived(state, population(1), range(230, 232))
     assert after.model == state.model
     assert after.decisions[-1].taken == "no"
     assert after.decisions[-1].gain_warm < 0.01
@@ -103,24 +115,99 @@ def test_an_unchanged_population_is_not_refitted() -> None:
 def test_a_moved_population_is_refitted_and_keeps_its_ids() -> None:
     """A group that moved far makes a new generation; segments keep the ids of their customers."""
     state = started(population(1))
-    moved = trainer().close_day(state, DayTotals(230, (), (), ()), rows(population(1, shift=9)), 0)
+    moved = lived(state, population(1, shift=9), range(230, 232))
     assert moved.model is not None
     assert moved.model.generation == 2
     assert moved.decisions[-1].taken in ("warm", "fresh")
     assert {s.id for s in moved.model.segments} == {1, 2, 3}
 
 
+def test_a_candidate_must_win_on_a_panel_it_has_not_seen() -> None:
+    """Fitted on one day's oddity, refused on the next, with the figures of both days."""
+    state = lived(started(population(1)), population(1, shift=9), range(230, 231))
+    assert state.asked is not None
+    after = lived(state, population(1), range(231, 232))
+    assert after.model is not None
+    assert after.model.generation == 1
+    decision = after.decisions[-1]
+    assert decision.taken == "no"
+    assert decision.gain_warm > 0.01 > (decision.gain or 0.0)
+    assert "is not over" in decision.objection
+
+
+def test_a_refused_candidate_can_be_promoted_by_a_person() -> None:
+    """What the gate refused waits; `promote` lets it serve, and its decision says which model."""
+    state = lived(started(population(1)), population(1, shift=9), range(230, 231))
+    refused = lived(state, population(1), range(231, 232))
+    assert refused.refused is not None
+    asked = msgspec.structs.replace(refused, commands=(Command("promote"),))
+    after = lived(asked, population(1), range(232, 233))
+    assert after.model is not None
+    assert (after.model.generation, after.refused, after.commands) == (2, None, ())
+    assert after.decisions[-1].version == after.model.version
+
+
+def test_a_command_reclusters_at_once_with_another_k() -> None:
+    """`recluster --k 4`: checked when the day closes, serving a day later, past the gate."""
+    state = msgspec.structs.replace(started(population(1)), commands=(Command("recluster", 4),))
+    after = lived(state, population(1), range(201, 203))
+    assert after.model is not None
+    assert len(after.model.segments) == 4
+    assert after.decisions[-1].trigger == "command"
+    assert {s.id for s in after.model.segments} - {1, 2, 3}
+
+
+def test_a_rollback_brings_the_former_segments_back_under_a_new_number() -> None:
+    """Centres, ids and names of the former generation serve again; its successors' ids retire."""
+    first = started(population(1))
+    assert first.model is not None
+    commanded = msgspec.structs.replace(first, commands=(Command("recluster", 4),))
+    second = lived(commanded, population(1), range(201, 203))
+    assert second.model is not None
+    back = msgspec.structs.replace(second, commands=(Command("rollback", model=first.model),))
+    third = lived(back, population(1), range(203, 204)).model
+    assert third is not None
+    assert third.segments == first.model.segments
+    assert (third.generation, third.number, third.restores) == (3, second.model.number + 1, 1)
+    assert third.generation_reason == "rollback"
+    gone = {s.id for s in second.model.segments} - {1, 2, 3}
+    assert gone <= {s.id for s in third.retired}
+    assert third.next_id == second.model.next_id
+
+
+def test_churn_over_the_budget_is_refused() -> None:
+    """A gain that moves more customers than it may is recorded and not taken."""
+    gate = Gate(churn=0.1)
+    assert gate.objection(0.015, 0.29, 0.1) == ""
+    assert "would move 31.0%" in gate.objection(0.015, 0.31, 0.1)
+    assert "smallest segment" in gate.objection(0.5, 0.1, 0.001)
+    assert "not over 1.0%" in gate.objection(0.01, 0.0, 0.1)
+
+
+def test_the_answer_is_the_same_in_another_process() -> None:
+    """A check computed beside the stream gives the proposal that it gives here, to the byte."""
+    asked = lived(started(population(1)), population(1, shift=9), range(230, 231)).asked
+    assert asked is not None
+    many = np.tile(asked.panel(), (1 + BESIDE_MEMBERS // len(asked.panel()), 1))
+    labels = np.tile(np.frombuffer(asked.labels, dtype=np.int64), len(many) // len(asked.panel()))
+    large = msgspec.structs.replace(asked, vectors=many.tobytes(), labels=labels.tobytes())
+    with closing(ChildFitter()) as fitter:
+        fitter.begin(large)
+        beside = fitter.result(large)
+    assert msgspec.json.encode(beside) == msgspec.json.encode(InlineFitter().result(large))
+
+
 def test_matching_ignores_the_numbers_of_labels() -> None:
     """The same grouping under other labels continues segment by segment."""
     old = np.repeat([0, 1, 2], 10)
-    assert match(old, (old + 1) % 3, 3).tolist() == [2, 0, 1]
+    assert match(old, (old + 1) % 3, 3, 3).tolist() == [2, 0, 1]
 
 
 def test_a_segment_without_most_of_its_customers_is_new() -> None:
     """Where neither side keeps most of its customers the id is not inherited."""
     old = np.array([0] * 10 + [1] * 10)
     new = np.array(([0] * 5 + [1] * 5) * 2)
-    assert (match(old, new, 2) >= 0).sum() <= 2
+    assert (match(old, new, 2, 2) >= 0).sum() <= 2
 
 
 def test_k_is_chosen_within_bounds() -> None:

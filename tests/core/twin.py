@@ -26,7 +26,7 @@ from tests.core.twin_vectors import Raw, nearest, raw, scaled, squared
 from tests.core.verdicts import verdict
 
 from segstream.core.events import Event, Parsed
-from segstream.core.layout import Policy
+from segstream.core.layout import MOST_DISTANT, Policy
 from segstream.core.model import Model
 from segstream.core.spec import Spec
 from segstream.errors import BadEventError
@@ -157,7 +157,7 @@ class Twin:
     def _learn(self, model: Model, point: list[float]) -> None:
         best, distance = nearest(model, point)
         self.totals.counts[best] += 1
-        self.totals.errors[best] += round(distance * ONE)
+        self.totals.errors[best] += round(min(distance, MOST_DISTANT) * ONE)
         for j, x in enumerate(point):
             self.totals.sums[best][j] += round(x * ONE)
 
@@ -206,7 +206,25 @@ class Twin:
         if c.segment is None or c.version >= model.number or fresh >= model.minute:
             return
         new_generation = c.generation != model.generation and fresh < model.generation_minute
+        if new_generation and self._restore(c, model, as_of):
+            return
         self._decide(c, model, model.generation_reason if new_generation else "model", as_of, None)
+
+    def _restore(self, c: Customer, model: Model, as_of: int) -> bool:
+        """A rollback gives the restored generation's segment back where it is known."""
+        living = [s.id for s in model.segments]
+        if model.restores < 0:
+            return False
+        if c.generation <= model.restores:
+            return c.segment in living
+        former, generation = c.former
+        if generation > model.restores or former not in living:
+            return False
+        if c.segment != former:
+            vector = raw(self.spec, c, as_of // HOUR_MS)
+            point = scaled(self.spec, model, vector)
+            self._tell(c, model, former, "rollback", as_of, model.version, vector, point)
+        return True
 
     def _decide(
         self, c: Customer, model: Model, reason: str, as_of: int, event_id: str | None
@@ -255,5 +273,7 @@ class Twin:
             (c.id, tell(self.spec, model, c.id, c.sequence, c.segment, to, reason, as_of, cause,
                         c.entered.get(to, 0) if to is not None else 0, c.since, vector, point))
         )  # fmt: skip
+        if c.generation != model.generation:
+            c.former = c.segment, c.generation
         c.segment, c.since, c.pending = to, as_of, None
         c.version, c.generation = model.number, model.generation

@@ -47,6 +47,7 @@ class Customer:
     sequence: int = 0
     version: int = 0
     generation: int = 0
+    former: tuple[int | None, int] = (None, 0)
     pending: tuple[int, str] | None = None
     tiles: dict[int, list[int]] = field(default_factory=dict)
     touched: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from tests.report.world import EARLY, NASTY, NO_SPEND, view_of
 
-from segstream.core.trainer import TrainerSettings
+from segstream.core.trainer_state import TrainerSettings
 from segstream.report import render_screen, write_report
 from segstream.settings import Settings
 

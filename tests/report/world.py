@@ -9,7 +9,7 @@ from segstream.adapters.memory import MemorySink, MemorySource
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import Event, parse_json
 from segstream.core.spec import Feature, Measure
-from segstream.core.trainer import TrainerSettings
+from segstream.core.trainer_state import TrainerSettings
 from segstream.engine import Engine
 from segstream.settings import Settings, compile_spec
 from segstream.view import View

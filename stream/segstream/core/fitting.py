@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from kneed import KneeLocator
@@ -19,6 +20,7 @@ STEADY_ARI: Final = 0.8
 BOOTSTRAPS: Final = 10
 # Silhouette is quadratic in the number of members.
 SILHOUETTE_MEMBERS: Final = 5_000
+STRENGTH_STARTS: Final = 3
 MISSING_SHARE: Final = 0.3
 
 
@@ -163,15 +165,56 @@ def bootstrap_ari(vectors: FloatArray, k: int, seed: int) -> float:
     return float(np.median(scores))
 
 
-def scores(
-    vectors: FloatArray, labels: npt.NDArray[np.int64], seed: int
-) -> tuple[float | None, float | None]:
-    """Silhouette (on a seeded sample) and Davies-Bouldin; None below two segments."""
-    if len(np.unique(labels)) < 2 or len(np.unique(labels)) >= len(labels):
-        return None, None
-    generator = np.random.default_rng(seed)
+class Quality(msgspec.Struct, frozen=True):
+    """How good a clustering is; None below two segments.
+
+    Attributes
+    ----------
+    silhouette
+        Of a seeded sample of at most 5,000 members.
+    davies_bouldin
+        Of all members.
+    prediction_strength
+        Share of the pairs in the least steady segment of one half of the panel that centres
+        fitted on the other half keep together; over 0.8 is called well supported.
+    """
+
+    silhouette: float | None = None
+    davies_bouldin: float | None = None
+    prediction_strength: float | None = None
+
+
+def quality_of(vectors: FloatArray, clustering: Clustering, seed: int) -> Quality:
+    """Measure a clustering on its members."""
+    labels = clustering.labels
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return Quality()
+    return Quality(
+        _silhouette(vectors, labels, seed),
+        float(davies_bouldin_score(vectors, labels)),
+        prediction_strength(vectors, len(clustering.centres), seed),
+    )
+
+
+def prediction_strength(vectors: FloatArray, k: int, seed: int) -> float | None:
+    """R. Tibshirani and G. Walther, "Cluster validation by prediction strength" (2005)."""
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    halves = [np.ascontiguousarray(vectors[part]) for part in np.array_split(order, 2)]
+    if any(len(np.unique(half, axis=0)) < k for half in halves):
+        return None
+    fits = [fresh(half, k, STRENGTH_STARTS, seed) for half in halves]
+    predicted = assign(fits[0].centres, halves[1]).labels
+    shares = []
+    for segment in range(k):
+        members = predicted[fits[1].labels == segment]
+        together = sum(n * (n - 1) for n in np.bincount(members).tolist())
+        if len(members) > 1:
+            shares.append(together / (len(members) * (len(members) - 1)))
+    return min(shares, default=None)
+
+
+def _silhouette(vectors: FloatArray, labels: npt.NDArray[np.int64], seed: int) -> float | None:
     size = min(len(vectors), SILHOUETTE_MEMBERS)
-    sample = np.sort(generator.choice(len(vectors), size, replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(len(vectors), size, replace=False))
     several = 1 < len(np.unique(labels[sample])) < size
-    silhouette = float(silhouette_score(vectors[sample], labels[sample])) if several else None
-    return silhouette, float(davies_bouldin_score(vectors, labels))
+    return float(silhouette_score(vectors[sample], labels[sample])) if several else None

@@ -42,6 +42,7 @@ from segstream.core.layout import (
     V_MINUTE,
     V_NUMBER,
     V_REASON,
+    V_RESTORES,
     VERSION,
     Layout,
     ModelArrays,
@@ -181,6 +182,30 @@ def evaluate(
 
 
 @compiled
+def restore(
+    spec: SpecArrays, layout: Layout, model: ModelArrays, records: Records, out: Outputs,
+    row: int, as_of: int,
+) -> bool:  # fmt: skip
+    """Give back the segment of the restored generation; False where it is not known.
+
+    Who has not moved since that generation keeps the segment: that is the one to give back.
+    """
+    head = records.head[row]
+    restored = model.version[V_RESTORES]
+    if restored < 0:
+        return False
+    if head[GENERATION] <= restored:
+        return index_of(model, head[SEGMENT]) >= 0
+    former = head[FORMER_SEGMENT]
+    if head[FORMER_GENERATION] > restored or index_of(model, former) < 0:
+        return False
+    if head[SEGMENT] != former:
+        evaluate(spec, layout, model, records, out, row, as_of)
+        change(layout, model, records, out, row, NOT_AN_EVENT, former, ROLLBACK, as_of)
+    return True
+
+
+@compiled
 def judge_new_model(
     spec: SpecArrays, layout: Layout, model: ModelArrays, policy: Policy, records: Records,
     out: Outputs, row: int, as_of: int,
@@ -198,6 +223,8 @@ def judge_new_model(
         head[GENERATION] != model.version[V_GENERATION]
         and last < model.version[V_GENERATION_MINUTE]
     )
+    if new_generation and restore(spec, layout, model, records, out, row, as_of):
+        return
     reason = model.version[V_REASON] if new_generation else MODEL
     best, distance = evaluate(spec, layout, model, records, out, row, as_of)
     decide(layout, model, policy, records, out, row, NOT_AN_EVENT, reason, as_of, best, distance)

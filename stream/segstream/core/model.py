@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
+from segstream.core.identity import Descent
 from segstream.core.layout import ModelArrays
 from segstream.core.spec import CompiledSpec, FloatArray
 
@@ -47,8 +48,8 @@ class Fit(msgspec.Struct, frozen=True):
         What was fitted.
     wcss
         Within-cluster sum of squares over the panel, scaled units.
-    silhouette, davies_bouldin
-        Of the panel (silhouette on at most 5,000 members); None below two segments.
+    silhouette, davies_bouldin, prediction_strength
+        Of the panel when the generation was fitted; see `segstream.core.fitting.Quality`.
     curve
         WCSS for each k tried, for the elbow.
     """
@@ -61,6 +62,7 @@ class Fit(msgspec.Struct, frozen=True):
     silhouette: float | None
     davies_bouldin: float | None
     curve: dict[int, float] = {}
+    prediction_strength: float | None = None
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -86,6 +88,10 @@ class Model(msgspec.Struct, frozen=True):
         Segments of earlier generations, for names in old changes.
     panel_bits
         Leading zero bits of a panel member's hash.
+    lineage
+        What became of the former generation's segments.
+    restores
+        Generation whose segments a rollback gives back; -1 for none.
     """
 
     number: int
@@ -108,6 +114,8 @@ class Model(msgspec.Struct, frozen=True):
     value_feature: int
     panel_bits: int = 0
     notices: tuple[str, ...] = ()
+    lineage: tuple[Descent, ...] = ()
+    restores: int = -1
 
     @property
     def version(self) -> str:
@@ -156,7 +164,7 @@ def model_arrays(model: Model | None, n_features: int) -> ModelArrays:
         model.generation,
         model.generation_minute,
         REASON_CODES[model.generation_reason],
-        -1,
+        model.restores,
     )
     return ModelArrays(
         np.array([s.id for s in model.segments], dtype=np.int64),

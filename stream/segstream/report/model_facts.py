@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import silhouette_samples
 
-from segstream.core.fitting import K_ALLOWED, K_TRIED, SILHOUETTE_MEMBERS, assign, fresh, scores
+from segstream.core.fitting import K_ALLOWED, K_TRIED, SILHOUETTE_MEMBERS, assign, fresh, quality_of
 from segstream.core.spec import FloatArray, IntArray
 from segstream.report.evidence import Evidence
 from segstream.report.words import Words, date_text, day_of, percent
@@ -63,7 +63,7 @@ def model_facts(evidence: Evidence) -> ModelFacts | None:
         return None
     _, _, scaled = view.vectors
     nearest = assign(model.centres, scaled)
-    silhouette, davies_bouldin = scores(scaled, nearest.labels, model.fit.seed)
+    quality = quality_of(scaled, nearest, model.fit.seed)
     published = view.customers["segment_id"].fillna(-1).to_numpy(dtype=np.int64)
     ids = np.array([s.id for s in model.segments], dtype=np.int64)
     assigned = published >= 0
@@ -82,10 +82,10 @@ def model_facts(evidence: Evidence) -> ModelFacts | None:
         seed=model.fit.seed,
         customers=len(scaled),
         wcss=nearest.sse,
-        silhouette=silhouette,
-        davies_bouldin=davies_bouldin,
+        silhouette=quality.silhouette,
+        davies_bouldin=quality.davies_bouldin,
         off_nearest=float(off.mean()) if len(off) else 0.0,
-        says=verdict(silhouette, evidence.words),
+        says=verdict(quality.silhouette, evidence.words),
         refit_checks=len(decisions),
         refits=sum(d.taken != "no" for d in decisions),
         notices=model.notices,
