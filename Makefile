@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 KERNEL := $(wildcard stream/segstream/core/*.py)
 FEED := .data/complete-journey.jsonl
 
-.PHONY: help demo test check format quality bench chaos clean
+.PHONY: help demo test check format quality reproduction bench chaos clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,6 +63,9 @@ test: ## everything, from nothing
 
 quality: $(VENV)/dev $(VENV)/kernel $(FEED) ## segments against a batch K-Means, stability, what followed
 	@$(BIN)/python -m benchmarks.quality
+
+reproduction: $(VENV)/dev $(VENV)/kernel ## five published studies: as published, recomputed, corrected
+	@$(BIN)/python -m benchmarks.reproduction
 
 bench: $(VENV)/dev $(VENV)/kernel $(FEED) ## speed and size; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.bench
