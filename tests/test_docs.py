@@ -20,14 +20,20 @@ import pytest
 from deploy.local.commands import main as stack
 
 from segstream.adapters.kafka_topics import wanted_topics
+from segstream.adapters.playbook_files import named_playbook
 from segstream.cli import segstream
 from segstream.cli.check import json_schema
 from segstream.core.changes import Change
 from segstream.core.events import DEAD_LETTER_CODES, Event, parse_json
 from segstream.core.mapping import load_mapping
+from segstream.core.playbook import words
+from segstream.core.playbook_checks import load_playbook
+from segstream.core.portrait import ROLES
 from segstream.core.rows import compile_mapping, parse_row
 from segstream.core.spec import Feature, Measure
-from segstream.core.trainer import TrainerSettings
+from segstream.core.drift import DriftSettings
+from segstream.core.refit import Gate
+from segstream.core.trainer_state import TrainerSettings
 from segstream.kafka_settings import DAY_MS, KafkaSettings
 from segstream.settings import (
     ClockSettings,
@@ -48,6 +54,8 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "": Settings,
     "[policy]": PolicySettings,
     "[model]": TrainerSettings,
+    "[model.gate]": Gate,
+    "[model.drift]": DriftSettings,
     "[clock]": ClockSettings,
     "[dead_letters]": DeadLetterSettings,
     "[kafka]": KafkaSettings,
@@ -59,6 +67,7 @@ SAID: Final = {
     "starts": "k-means++ starts of every fit.",
     "seed": "Of every random draw: the same events and seed give the same models.",
     "policy": "A table of its own.", "model": "A table of its own.",
+    "gate": "A table of its own.", "drift": "A table of its own.",
     "clock": "A table of its own.", "dead_letters": "A table of its own.",
     "kafka": "A table of its own.",
     "measures": "What of an event counts; the retail measures where absent.",
@@ -146,11 +155,27 @@ def topic_table() -> str:
     return "\n".join(["| topic | partitions | kept |", "|---|---|---|", *rows])
 
 
+def role_table() -> str:
+    rows = [f"| `{name}` | {role.says} |" for name, role in ROLES.items()]
+    return "\n".join(["| role | the feature |", "|---|---|", *rows])
+
+
+def playbook_table() -> str:
+    playbook = named_playbook("retail", compile_spec(Settings()))
+    rows = [
+        f"| {t.name} | {'; '.join(words(c) for c in t.when)} | {t.strategy} |"
+        for t in playbook.template
+    ]
+    return "\n".join(["| name | when | strategy |", "|---|---|---|", *rows])
+
+
 GENERATED: Final = {
     "settings": (ROOT / "docs/settings.md", settings_tables),
     "dead-letters": (ROOT / "docs/events.md", code_table),
     "commands": (ROOT / "README.md", command_table),
     "topics": (ROOT / "docs/kafka.md", topic_table),
+    "roles": (ROOT / "docs/playbook.md", role_table),
+    "playbook": (ROOT / "docs/playbook.md", playbook_table),
 }
 
 
@@ -192,7 +217,7 @@ def typed(path: Path) -> Iterator[list[str]]:
     for body in blocks(path, "sh"):
         for line in body.replace("\\\n", " ").splitlines():
             plain = line.replace("$(", " ; ").replace(")", " ").replace('"', " ")
-            for part in re.split(r"\||&&|;", plain):
+            for part in re.split(r"\||&&|;|>", plain):
                 words = shlex.split(part, comments=True)
                 if words:
                     yield words
@@ -250,10 +275,12 @@ def test_commands_in_sentences_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_toml_loads(path: Path) -> None:
-    """A TOML block is a mapping or settings, whole and valid."""
+    """A TOML block is a mapping, a playbook or settings, whole and valid."""
     for body in blocks(path, "toml"):
         if "[[event]]" in body or "contract =" in body:
             load_mapping(body, path.name)
+        elif "[[template]]" in body:
+            load_playbook(body, path.name, compile_spec(Settings()))
         else:
             compile_spec(load_settings(body, path.name))
 

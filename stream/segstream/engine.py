@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from segstream.adapters.playbook_files import named_playbook
 from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.dead_letters import DeadLetterWatch
@@ -84,7 +85,9 @@ class Engine:
         self.settings = settings
         self.spec = compile_spec(settings)
         self._store, self._sink = store, sink
-        self._trainer = Trainer(self.spec, settings.model)
+        self.trainer = Trainer(
+            self.spec, settings.model, named_playbook(settings.playbook, self.spec)
+        )
         self._fixed = fixed_model
         self._fitter = fitter or InlineFitter()
         self._unstored: list[Model] = []
@@ -220,7 +223,7 @@ class Engine:
         self._panel, self._new_day = [], True
         if self._fixed is None:
             before = self.trainer_state.model
-            self.trainer_state = self._trainer.close_day(
+            self.trainer_state = self.trainer.close_day(
                 self._settled(), self.partition.day_totals(), rows, self.partition.first_ms
             )
             if self.trainer_state.asked is not None:
@@ -237,7 +240,7 @@ class Engine:
         state = self.trainer_state
         if state.asked is None:
             return state
-        return self._trainer.settle(state, self._fitter.result(state.asked))
+        return self.trainer.settle(state, self._fitter.result(state.asked))
 
     def _store_batch(self, chunk: Chunk | None, position: Position) -> None:
         if chunk is None:

@@ -15,6 +15,7 @@ import msgspec
 from segstream.adapters.file_sink import FileSink
 from segstream.adapters.files import FileSource
 from segstream.adapters.mapping_files import named_mapping
+from segstream.adapters.playbook_files import named_playbook
 from segstream.adapters.sqlite_store import FILE_NAME, SqliteStore
 from segstream.adapters.stdin import StreamSource
 from segstream.core.mapping import Mapping
@@ -101,7 +102,9 @@ def run_job(
         False where everything was applied already.
     """
     mapping = named_mapping(job.mapping)
-    digest = compile_spec(job.settings).spec.digest
+    spec = compile_spec(job.settings)
+    named_playbook(job.settings.playbook, spec)  # refused before there is a state
+    digest = spec.spec.digest
     refuse_other_settings(job)
     with closing(SqliteStore(job.state, digest, secrets.token_hex(16))) as store:
         _keep_settings(job)

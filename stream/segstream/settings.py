@@ -6,7 +6,7 @@ import msgspec
 
 from segstream.core.layout import Policy
 from segstream.core.spec import CompiledSpec, Feature, Measure, Spec
-from segstream.core.trainer import TrainerSettings
+from segstream.core.trainer_state import TrainerSettings
 from segstream.errors import ConfigError
 from segstream.kafka_settings import KafkaSettings
 
@@ -79,11 +79,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         The one currency amounts are in; another is a dead letter. Empty takes what comes.
     batch_bytes
         Input per batch.
+    playbook
+        What segments are called and what to do about them: a name that comes with Segstream, or
+        the path of a .toml file. Another one takes effect at the next check of the names.
     """
 
     namespace: str = "default"
     currency: str = ""
     batch_bytes: int = 4 * 1024 * 1024
+    playbook: str = "retail"
     policy: PolicySettings = PolicySettings()
     model: TrainerSettings = TrainerSettings()
     clock: ClockSettings = ClockSettings()
@@ -178,7 +182,7 @@ def check_settings(settings: Settings, where: str) -> None:
     ------
     ConfigError
     """
-    policy, model = settings.policy, settings.model
+    policy, model, drift = settings.policy, settings.model, settings.model.drift
     rules = (
         ("namespace", settings.namespace, bool(settings.namespace), "a name"),
         ("policy.margin", policy.margin, 0 <= policy.margin < 1, "0 <= margin < 1"),
@@ -193,10 +197,16 @@ def check_settings(settings: Settings, where: str) -> None:
         ("dead_letters.max_share", settings.dead_letters.max_share,
          0 <= settings.dead_letters.max_share <= 1, "0 to 1"),
         ("batch_bytes", settings.batch_bytes, settings.batch_bytes >= 1, ">= 1"),
+        ("playbook", settings.playbook, bool(settings.playbook), "a name or a path"),
         ("model.k", model.k, model.k == "auto" or 1 <= model.k <= 64, "1 to 64, or \"auto\""),
         ("model.starts", model.starts, model.starts >= 1, ">= 1"),
         ("model.rate", model.rate, 0 < model.rate <= 1, "0 < rate <= 1"),
-        ("model.gain", model.gain, 0 <= model.gain < 1, "0 <= gain < 1"),
+        ("model.gate.gain", model.gate.gain, 0 <= model.gate.gain < 1, "0 <= gain < 1"),
+        ("model.gate.churn", model.gate.churn, 0 <= model.gate.churn <= 1, "0 to 1"),
+        ("model.gate.smallest", model.gate.smallest, 0 <= model.gate.smallest < 1, "0 to 1"),
+        ("model.drift.adwin_delta", drift.adwin_delta, 0 < drift.adwin_delta < 1, "0 to 1"),
+        ("model.drift.psi_act", drift.psi_act, drift.psi_act >= drift.psi_warn > 0,
+         "at least psi_warn, over 0"),
         ("model.min_panel", model.min_panel, model.min_panel >= 2, ">= 2"),
         ("model.panel_size", model.panel_size, model.panel_size >= 100, ">= 100"),
     )  # fmt: skip

@@ -7,11 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from segstream.adapters.playbook_files import named_playbook
 from segstream.core import layout as at
 from segstream.core.fitting import choose_k, fit_scaling, panel_vectors
 from segstream.core.identity import match
+from segstream.core.layout import VECTOR_ONE
 from segstream.core.partition import DayTotals, PanelRows
-from segstream.core.playbook import keep_or_name
+from segstream.core.playbook import Label, name_segments
+from segstream.core.portrait import Figures
 from segstream.core.refit import Gate
 from segstream.core.spec import CompiledSpec, FloatArray
 from segstream.core.trainer import Trainer
@@ -20,6 +23,7 @@ from segstream.fitter import BESIDE_MEMBERS, ChildFitter, InlineFitter
 from segstream.settings import RETAIL
 
 SPEC = CompiledSpec(RETAIL)
+PLAYBOOK = named_playbook("retail", SPEC)
 DAY_MS = 86_400_000
 N_FEATURES = SPEC.n_features
 EMPTY = DayTotals(200, (), (), ())
@@ -49,7 +53,8 @@ def rows(raw: FloatArray) -> PanelRows:
 
 def trainer(**changed: Any) -> Trainer:
     """A trainer for three segments."""
-    return Trainer(SPEC, msgspec.convert({"k": 3, "min_panel": 50} | changed, TrainerSettings))
+    settings = msgspec.convert({"k": 3, "min_panel": 50} | changed, TrainerSettings)
+    return Trainer(SPEC, settings, PLAYBOOK)
 
 
 def started(raw: FloatArray, day: int = 200, **changed: Any) -> TrainerState:
@@ -255,12 +260,80 @@ def test_a_name_that_is_no_longer_true_is_replaced() -> None:
     everyone = population(1)
     averages = np.array([everyone[:60].mean(axis=0), everyone[120:].mean(axis=0)])
     mean = everyone.mean(axis=0)
-    kept = keep_or_name(
-        SPEC, averages, mean, [("Frequent, small baskets", "a"), ("Gone quiet", "b")]
-    )
-    assert [name for name, _, _ in kept] == ["Frequent, small baskets", "Gone quiet"]
-    swapped = keep_or_name(
-        SPEC, averages[::-1], mean, [("Frequent, small baskets", "a"), ("Gone quiet", "b")]
-    )
+    had = [Label("Frequent, small baskets", "", "a", ()), Label("Gone quiet", "", "b", ())]
+    kept = name_segments(PLAYBOOK, SPEC, Figures(averages, mean), had)
+    assert [label.name for label in kept] == ["Frequent, small baskets", "Gone quiet"]
+    swapped = name_segments(PLAYBOOK, SPEC, Figures(averages[::-1], mean), had)
     assert swapped[0][0] != "Frequent, small baskets"
     assert swapped[1][0] != "Gone quiet"
+
+
+# ---- awkward panels --------------------------------------------------------------------------
+
+
+def test_fewer_distinct_customers_than_segments() -> None:
+    """With k over the number of distinct vectors there are as many segments as vectors."""
+    raw = np.repeat(population(1)[[0, 60, 120]], 20, axis=0)
+    model = started(raw, k=10).model
+    assert model is not None
+    assert len(model.segments) == 3
+    assert model.fit.k == 3
+
+
+def test_a_constant_feature_weighs_nothing() -> None:
+    """It is in the model with weight 0, and the others decide."""
+    raw = population(1)
+    raw[:, 3] = 25.0
+    model = started(raw).model
+    assert model is not None
+    assert model.weight[3] == 0.0
+    assert sorted(s.customers for s in model.segments) == [60, 60, 60]
+
+
+def test_one_giant_outlier_owns_no_segment() -> None:
+    """Logarithms and clips keep one customer who spends a billion inside a segment."""
+    raw = population(1)
+    raw[0, 1] = 1e9
+    model = started(raw).model
+    assert model is not None
+    assert min(s.customers for s in model.segments) > 30
+
+
+def test_an_empty_segment_keeps_its_place_and_figures() -> None:
+    """A segment whose customers are all elsewhere keeps centre, name and averages."""
+    state = started(population(1))
+    assert state.model is not None
+    left = population(1)[:120]
+    counts = [60 if s.average[1] and s.average[1] > 100 else 0 for s in state.model.segments]
+    sums = tuple(
+        tuple(round(c * n * VECTOR_ONE) for c in s.centre)
+        for s, n in zip(state.model.segments, counts, strict=True)
+    )
+    totals = DayTotals(201, tuple(counts), sums, (0, 0, 0))
+    after = trainer().close_day(state, totals, rows(left), 0).model
+    assert after is not None
+    assert sorted(s.customers for s in after.segments) == [0, 60, 60]
+    empty = next(s for s in after.segments if not s.customers)
+    before = state.model.segment(empty.id)
+    assert before is not None
+    assert (empty.centre, empty.average, empty.name) == (before.centre, before.average, before.name)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_attributes_that_are_missing(share: float) -> None:
+    """The median stands in; missing for over 30 %, the feature is left out, with a notice."""
+    raw = population(1)
+    raw[: round(share * len(raw)), 3] = np.nan
+    model = started(raw).model
+    assert model is not None
+    assert (model.weight[3] == 0.0) is (share > 0.3)
+    assert bool(model.notices) is (share > 0.3)
+    assert all(np.isfinite(model.centres).ravel())
+
+
+def test_an_empty_panel_changes_nothing() -> None:
+    """A day on which nobody was evaluated passes without a model, an error or an alarm."""
+    state = started(population(1))
+    after = lived(state, np.zeros((0, N_FEATURES)), range(208, 210))
+    assert after.model == state.model
+    assert after.decisions == ()

@@ -6,6 +6,9 @@ import click
 
 from segstream.cli.check import doctor, schema
 from segstream.cli.look import assign, customer, export
+from segstream.cli.model_import import import_
+from segstream.cli.models import models
+from segstream.cli.playbook import playbook
 from segstream.cli.roles import audit, trainer, up, worker
 from segstream.cli.run import run
 from segstream.cli.topics import topics
@@ -34,8 +37,12 @@ def segstream() -> None:
     """  # noqa: D301 - click reads the backspace as "keep these lines"
 
 
-for command in (run, export, customer, assign, doctor, schema, topics, worker, trainer, up, audit):
+for command in (
+    run, export, customer, assign, doctor, schema, models, playbook, topics, worker, trainer, up,
+    audit,
+):  # fmt: skip
     segstream.add_command(command)
+models.add_command(import_)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from segstream.adapters.feed import sample_columns
 from segstream.adapters.mapping_files import named_mapping
+from segstream.adapters.playbook_files import named_playbook
 from segstream.adapters.sqlite_store import FILE_NAME
 from segstream.cli.options import (
     config_option,
@@ -22,13 +23,16 @@ from segstream.core.changes import Change, rfc3339
 from segstream.core.columns import ColumnBuilder
 from segstream.core.events import DEAD_LETTER_CODES, Event
 from segstream.core.mapping import Mapping, unused_columns
+from segstream.core.playbook import Playbook
 from segstream.engine import DeadLetterLine
 from segstream.main_job import STDIN, Job, open_source, read_settings, refuse_other_settings
 from segstream.settings import Settings, compile_spec
 from segstream.view import open_view
 
 ROWS = 1_000
-SCHEMAS: dict[str, type] = {"event": Event, "change": Change, "dead-letter": DeadLetterLine}
+SCHEMAS: dict[str, type] = {
+    "event": Event, "change": Change, "dead-letter": DeadLetterLine, "playbook": Playbook,
+}  # fmt: skip
 
 
 @click.command()
@@ -65,9 +69,10 @@ def examine(
     Raises
     ------
     SegstreamError
-        Of what stops a run at once: settings, mapping, files, state.
+        Of what stops a run at once: settings, playbook, mapping, files, state.
     """
     spec = compile_spec(settings)
+    named_playbook(settings.playbook, spec)
     refuse_other_settings(Job(sources, mapping_name, settings, state, state))
     mapping = named_mapping(mapping_name)
     source = open_source(sources, mapping)

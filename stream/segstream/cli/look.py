@@ -14,10 +14,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from segstream.adapters.file_sink import CHANGES
 from segstream.cli.options import json_option, out_option, state_option
-from segstream.core.playbook import quantity
+from segstream.core.portrait import quantity
 from segstream.errors import ConfigError, OutputError, StateError
-from segstream.view import View, iter_json, open_view
+from segstream.view import View, iter_json, members_at, open_view
 
 
 def _model_needed(view: View) -> None:
@@ -29,7 +30,9 @@ def _model_needed(view: View) -> None:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["customers", "segments", "changes", "model"]))
+@click.argument(
+    "what", type=click.Choice(["customers", "segments", "changes", "memberships", "model"])
+)
 @click.option(
     "--format",
     "kind",
@@ -40,29 +43,76 @@ def _model_needed(view: View) -> None:
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="File to write; stdout where absent.")  # fmt: skip
+@click.option("--as-of", metavar="DATE",
+              help="Of memberships: only those of that moment (UTC).")  # fmt: skip
 @state_option
 @out_option
-def export(what: str, kind: str, output: Path | None, state: Path, out: Path) -> None:
-    """Write customers, segments, changes or the model as a table.
+def export(
+    what: str, kind: str, output: Path | None, as_of: str | None, state: Path, out: Path
+) -> None:
+    """Write customers, segments, changes, memberships or the model as a table.
 
     Customers come with features in real units, the scaled vector, segment and since when.
+    Memberships are who was in which segment from when to when, one row per stay.
 
     \b
     Examples:
       segstream export customers --output customers.csv
       segstream export segments --format json
       segstream export customers --format parquet --output customers.parquet
+      segstream export memberships --as-of 2017-06-30
       segstream export model --output model.json
     """  # noqa: D301 - click reads the backspace as "keep these lines"
+    if as_of and what != "memberships":
+        raise click.UsageError(f"--as-of: expected it with memberships, got it with {what}")
     view = open_view(state, out)
     if what == "model":
         _model_needed(view)
         _write(msgspec.json.format(msgspec.json.encode(view.model), indent=2) + b"\n", output)
         return
+    if what == "memberships":
+        refuse_without_changes(view, out)
     frame: pd.DataFrame = getattr(view, what)
     if what == "customers":
         frame = frame.drop(columns="slot")
+    if as_of:
+        frame = members_at(frame, _moment(as_of, view.clock))
     _write(_bytes(frame, kind), output)
+
+
+def refuse_without_changes(view: View, out: Path) -> None:
+    """Refuse to say who was where when nothing tells: an empty table would be wrong.
+
+    Raises
+    ------
+    StateError
+    """
+    if view.model is not None and not (out / CHANGES).exists():
+        raise StateError(
+            f"--out: expected {CHANGES} in {out}, got none; give the --out the state was run with"
+        )
+
+
+def _moment(text: str, clock: pd.Timestamp) -> pd.Timestamp:
+    """Read `--as-of`; a date alone is its last millisecond.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        moment = pd.Timestamp(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--as-of: expected a date or time like 2017-06-30 or 2017-06-30T12:00Z, got {text!r}"
+        ) from error
+    moment = moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
+    if moment.normalize() > clock.normalize():
+        raise ConfigError(
+            f"--as-of: expected a moment up to {_iso(clock)}, where the state stands, got {text!r}"
+        )
+    is_date = len(text.strip()) <= len("2017-06-30")
+    return moment.normalize() + pd.Timedelta(days=1, milliseconds=-1) if is_date else moment
 
 
 def _bytes(frame: pd.DataFrame, kind: str) -> bytes:

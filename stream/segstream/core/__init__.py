@@ -14,7 +14,7 @@
           ► changes                      CloudEvents with ids, reasons and drivers
           ► codec                        records as bytes
     days  ► clusterer, fitting, trainer  the model's life
-          ► playbook                     names
+          ► portrait, playbook           figures beside all customers; names and what to do
 
 Nothing here reads a clock, a file, the environment or an unseeded random number.
 """

@@ -10,7 +10,8 @@ from segstream.core.fitting import Clustering, Quality, Scaling, assign
 from segstream.core.identity import Descent
 from segstream.core.model import Fit, Model, ModelReason, Segment
 from segstream.core.panel import Panel, means, nullable
-from segstream.core.playbook import describe, keep_or_name, value_feature
+from segstream.core.playbook import Label, Playbook, describe_anew, name_segments
+from segstream.core.portrait import Figures, quintiles_of, value_feature
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 
 
@@ -20,6 +21,7 @@ def scaling_of(model: Model) -> Scaling:
 
 
 def portrayed(
+    playbook: Playbook,
     spec: CompiledSpec,
     clustering: Clustering,
     raw: FloatArray,
@@ -44,29 +46,30 @@ def portrayed(
             for rows, segment in zip(members, pinned, strict=True)
         ]
     )
-    names = (
-        keep_or_name(
-            spec, averages, population, [(s.name, s.action) if s.name else None for s in pinned]
+    figures = Figures(averages, population, quintiles_of(raw))
+    had = [Label(s.name, s.description, s.action, s.actions) for s in pinned]
+    labels = (
+        name_segments(
+            playbook, spec, figures, [label if label.name else None for label in had],
+            [i for i, s in enumerate(pinned) if s.named_by_owner],
         )
         if renames
-        else [
-            (s.name, describe(spec, average, population), s.action)
-            for s, average in zip(pinned, averages, strict=True)
-        ]
+        else describe_anew(playbook, spec, figures, had)
     )
     return tuple(
         msgspec.structs.replace(
             segment,
-            name=name,
-            description=description,
-            action=action,
+            name=label.name,
+            description=label.description,
+            action=label.strategy,
+            actions=label.actions,
             centre=tuple(centre),
             average=nullable(average),
             customers=len(rows),
             share=len(rows) / max(1, len(raw)),
         )
-        for segment, (name, description, action), centre, average, rows in zip(
-            pinned, names, clustering.centres.tolist(), averages, members, strict=True
+        for segment, label, centre, average, rows in zip(
+            pinned, labels, clustering.centres.tolist(), averages, members, strict=True
         )
     )
 
@@ -83,6 +86,8 @@ class Birth(msgspec.Struct, frozen=True):
     ----------
     heirs : shape (k,)
         Row of the former model's segment that each centre continues, else -1.
+    owned
+        A segment per centre where a person gave names; empty where the playbook gives them.
     """
 
     day: int
@@ -95,10 +100,11 @@ class Birth(msgspec.Struct, frozen=True):
     quality: Quality
     curve: dict[int, float]
     panel_bits: int
+    owned: tuple[Segment, ...] = ()
 
 
 def new_generation(
-    spec: CompiledSpec, before: Model | None, birth: Birth, panel: Panel
+    playbook: Playbook, spec: CompiledSpec, before: Model | None, birth: Birth, panel: Panel
 ) -> tuple[Model, IntArray]:
     """Make the first model of a generation.
 
@@ -113,13 +119,12 @@ def new_generation(
     living = before.segments if before else ()
     next_id = before.next_id if before else 1
     pinned = []
-    for heir in birth.heirs[order].tolist():
-        if heir >= 0:
-            pinned.append(living[heir])
-        else:
-            pinned.append(unnamed(next_id, spec.n_features))
-            next_id += 1
-    segments = portrayed(spec, clustering, panel.raw, pinned, renames=True)
+    for row in order.tolist():
+        heir = int(birth.heirs[row])
+        segment = living[heir] if heir >= 0 else unnamed(next_id, spec.n_features)
+        next_id += heir < 0
+        pinned.append(_owned(segment, birth.owned[row]) if birth.owned else segment)
+    segments = portrayed(playbook, spec, clustering, panel.raw, pinned, renames=True)
     kept = {s.id for s in segments}
     gone = tuple(s for s in living if s.id not in kept)
     quality = birth.quality
@@ -152,6 +157,14 @@ def new_generation(
     return model, np.array([s.id for s in segments])[clustering.labels]
 
 
+def _owned(segment: Segment, given: Segment) -> Segment:
+    """Keep the id, and take what a person says of it."""
+    return msgspec.structs.replace(
+        segment, name=given.name, action=given.action, actions=given.actions,
+        average=given.average, named_by_owner=True,
+    )  # fmt: skip
+
+
 def _by_value(
     spec: CompiledSpec, clustering: Clustering, raw: FloatArray
 ) -> tuple[IntArray, Clustering]:
@@ -172,8 +185,8 @@ def with_lineage(model: Model, lineage: tuple[Descent, ...]) -> Model:
 
 
 def revised(
-    spec: CompiledSpec, model: Model, centres: FloatArray, panel: Panel, day: int, bits: int,
-    renames: bool,
+    playbook: Playbook, spec: CompiledSpec, model: Model, centres: FloatArray, panel: Panel,
+    day: int, bits: int, renames: bool,
 ) -> Model:  # fmt: skip
     """Return the same generation with moved centres and fresh averages."""
     clustering = assign(centres, scaling_of(model).apply(panel.transformed))
@@ -184,7 +197,7 @@ def revised(
         revision=model.revision + 1,
         created_ms=minute * at.MINUTE_MS,
         minute=minute,
-        segments=portrayed(spec, clustering, panel.raw, model.segments, renames),
+        segments=portrayed(playbook, spec, clustering, panel.raw, model.segments, renames),
         population=nullable(means(panel.raw)),
         fit=msgspec.structs.replace(model.fit, wcss=clustering.sse, panel=len(panel)),
         panel_bits=bits,

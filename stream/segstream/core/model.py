@@ -27,6 +27,12 @@ class Segment(msgspec.Struct, frozen=True):
         Panel members nearest to the centre.
     share
         Of the panel, 0 to 1.
+    action
+        The strategy: one sentence of the playbook.
+    actions
+        Next best actions of the playbook, the first first.
+    named_by_owner
+        Whether a person gave the name: then the playbook never replaces it.
     """
 
     id: int
@@ -37,6 +43,13 @@ class Segment(msgspec.Struct, frozen=True):
     average: tuple[float | None, ...]
     customers: int
     share: float
+    actions: tuple[str, ...] = ()
+    named_by_owner: bool = False
+
+    @property
+    def strategy(self) -> str:
+        """What to aim at: `action` under the playbook's word for it."""
+        return self.action
 
 
 class Fit(msgspec.Struct, frozen=True):

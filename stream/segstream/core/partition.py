@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -26,20 +26,13 @@ from segstream.core.ledger import NO_LEDGER, ledger_rows
 from segstream.core.memory import compact, grown, new_outputs, new_records, new_totals
 from segstream.core.model import Model, model_arrays
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray, spend_measure, text_hash
+from segstream.core.stored import StoredRecord, StoredRows
 from segstream.core.turns import link, turn_of
 from segstream.errors import BadEventError
 
 ERASED_DAYS: Final = 30
 """How long the keyed hash of an erased id stays, to drop stragglers."""
 _ERASED_MS: Final = ERASED_DAYS * 86_400_000
-
-
-class StoredRecord(NamedTuple):
-    """A record as the store keeps it; `slot` is its place in the order of first events."""
-
-    slot: int
-    customer_id: str
-    blob: bytes
 
 
 class DayTotals(msgspec.Struct, frozen=True):
@@ -103,7 +96,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class Taken:
     """Everything one batch changed."""
 
-    records: list[StoredRecord]
+    records: StoredRows
     ended: list[int]
     left: list[str]
     changes: list[tuple[str, bytes]]
@@ -429,10 +422,8 @@ class Partition:
         self._drain()
         rows = self._dirty_rows()
         buffer, ends = encode_rows(self._layout, self._records, rows)
-        view, start, records = buffer.tobytes(), 0, []
-        for row, end in zip(rows.tolist(), ends.tolist(), strict=True):
-            records.append(StoredRecord(row, self._ids[row], view[start:end]))
-            start = end
+        ids = self._ids
+        records = StoredRows(rows, [ids[row] for row in rows.tolist()], buffer.tobytes(), ends)
         panel = self.take_panel()
         staged, self._staged = self._staged, None
         pending, self._pending = self._pending, _Pending()

@@ -1,246 +1,248 @@
-"""Names, descriptions and actions of segments, from what separates them in real units.
+"""Names, descriptions, strategies and actions of segments, from what separates them.
 
-A name claims only what the averages show. It is pinned to the segment's id when the segment is
-born; only a weekly check that finds its condition no longer true gives the id another name.
+A playbook is a list of templates: a name, the conditions on the figures that justify it, and what
+to do. A name claims only what the averages show. It is pinned to the segment's id when the segment
+is born; only a weekly check that finds its condition no longer true gives the id another name.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+import re
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
-import numpy as np
+import msgspec
 
-from segstream.core.spec import CompiledSpec, Feature, FloatArray
+from segstream.core.portrait import (
+    LEVELS,
+    UNKNOWN,
+    Figures,
+    Level,
+    Portrait,
+    columns_of,
+    describe,
+    leading,
+    plain_holds,
+    plain_name,
+    portraits,
+)
+from segstream.core.spec import CompiledSpec
+
+PLAIN_STRATEGY: Final = "Look at what sets this segment apart before you choose an action."
 
 
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    """A segment's averages beside the population's, as ratios.
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a figure of a segment must be; all bounds given must hold.
 
     Attributes
     ----------
-    value, frequency, silence, basket
-        Average of the segment over the population's: spend, orders, silence (in usual intervals
-        or in days), spend per order; 1.0 where the spec has no such feature.
+    feature
+        A role (`value`, `silence`, ...) or the name of one of your own features.
+    ratio_at_least, ratio_at_most
+        The segment's average over the average of all customers.
+    at_least, at_most
+        A level: the quintile of all customers in which the segment's average lies, from
+        `very_low` to `very_high`.
+    average_at_least, average_at_most
+        The segment's average itself, in the feature's unit; a share is 0 to 1.
     """
 
-    value: float
-    frequency: float
-    silence: float
-    basket: float
+    feature: str
+    ratio_at_least: float | None = None
+    ratio_at_most: float | None = None
+    at_least: Level | None = None
+    at_most: Level | None = None
+    average_at_least: float | None = None
+    average_at_most: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A name, the condition on the figures that justifies it, and what to do next."""
+class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name, the figures that justify it, and what to do.
+
+    Attributes
+    ----------
+    name
+        What people call such a segment; each name once, without a colon.
+    when
+        Conditions, all of which must hold.
+    strategy
+        One sentence: what to aim at.
+    actions
+        Next best actions, the first first.
+    description
+        A sentence that stands before the segment's figures.
+    """
 
     name: str
-    fits: Callable[[Portrait], bool]
-    action: str
+    when: tuple[Condition, ...]
+    strategy: str
+    actions: tuple[str, ...]
+    description: str = ""
 
 
-TEMPLATES: Final = (
-    Template(
-        "Gone quiet",
-        lambda p: p.silence >= 2.0 and p.frequency <= 0.75,
-        "Win back with one strong reason to return; stop paying for ads after that.",
-    ),
-    Template(
-        "Loyal, full baskets",
-        lambda p: p.value >= 1.25 and p.frequency >= 0.9 and p.basket >= 0.9,
-        "Thank and keep: early access and service, no discounts they do not need.",
-    ),
-    Template(
-        "Frequent, small baskets",
-        lambda p: p.frequency >= 1.2 and p.basket <= 0.9,
-        "Grow the basket: bundles and a threshold just above their usual amount.",
-    ),
-    Template(
-        "Big baskets, rare visits",
-        lambda p: p.basket >= 1.3 and p.frequency <= 0.9 and p.silence < 2.0,
-        "Offer one more trip between the big ones: top-up products, delivery.",
-    ),
-    Template(
-        "Occasional, small baskets",
-        lambda p: p.frequency <= 0.75 and p.basket <= 0.85 and p.silence < 2.0,
-        "Give a reason to come back within the month; test small offers before large ones.",
-    ),
-    Template(
-        "Steady middle",
-        lambda p: p.frequency >= 0.7 and p.silence <= 1.3,
-        "Find the next category: recommend what similar customers of a better segment buy.",
-    ),
-    Template(
-        "Occasional shoppers",
-        lambda p: p.frequency <= 0.75 and p.silence < 2.0,
-        "Remind while they still remember: what they last bought, and a dated offer.",
-    ),
-)
-PLAIN_ACTION: Final = "Look at what sets this segment apart before you choose an action."
+class Playbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Templates in order of priority: the first that fits and is not taken names a segment.
 
-
-def value_feature(spec: CompiledSpec) -> int:
-    """Index of the feature that stands for spend: the first sum of amounts, else the first."""
-    return _index(spec, _is_value) or 0
-
-
-def _is_value(spec: CompiledSpec, f: Feature) -> bool:
-    return f.kind == "sum" and spec.measures[spec.measure_index[f.measure or ""]].value == "amount"
-
-
-def _is_frequency(spec: CompiledSpec, f: Feature) -> bool:
-    counts = f.kind == "count" and f.window_days is not None
-    return counts and spec.measures[spec.measure_index[f.measure or ""]].value == "order"
-
-
-def _is_silence(_spec: CompiledSpec, f: Feature) -> bool:
-    return f.kind in ("overdue", "recency")
-
-
-def _is_basket(spec: CompiledSpec, f: Feature) -> bool:
-    if f.kind != "mean":
-        return False
-    above = spec.measures[spec.measure_index[f.measure or ""]].value
-    return above == "amount"
-
-
-def _index(spec: CompiledSpec, wanted: Callable[[CompiledSpec, Feature], bool]) -> int | None:
-    for j, feature in enumerate(spec.spec.features):
-        if wanted(spec, feature):
-            return j
-    return None
-
-
-def portraits(spec: CompiledSpec, averages: FloatArray, population: FloatArray) -> list[Portrait]:
-    """Compare each segment with the population; averages has shape (k, F), real units."""
-    columns = [
-        _index(spec, wanted) for wanted in (_is_value, _is_frequency, _is_silence, _is_basket)
-    ]
-    ratios = np.ones((len(averages), 4))
-    for position, j in enumerate(columns):
-        if j is not None and population[j] > 0:
-            ratios[:, position] = averages[:, j] / population[j]
-    return [Portrait(*row) for row in ratios.tolist()]
-
-
-def still_fits(name: str, portrait: Portrait) -> bool:
-    """Whether what a name claims is still so; a plain one gives way to the first that fits."""
-    template = next((t for t in TEMPLATES if t.name == name.partition(":")[0]), None)
-    if template is None:
-        return not any(t.fits(portrait) for t in TEMPLATES)
-    return template.fits(portrait)
-
-
-def keep_or_name(
-    spec: CompiledSpec,
-    averages: FloatArray,
-    population: FloatArray,
-    pinned: Sequence[tuple[str, str] | None],
-) -> list[tuple[str, str, str]]:
-    """Name, description and action of each segment: the pinned name where it is still true.
-
-    Parameters
+    Attributes
     ----------
-    averages : shape (k, F), real units
-    pinned
-        Name and action each row has had, None where it is new.
+    description
+        For people.
+    template
+        One `[[template]]` each; without any, names come from the strongest figures.
     """
-    views = portraits(spec, averages, population)
-    kept = {
-        i: pair
-        for i, pair in enumerate(pinned)
-        if pair is not None and still_fits(pair[0], views[i])
-    }
-    unnamed = [i for i in range(len(averages)) if i not in kept]
-    taken = [name for name, _ in kept.values()]
-    new = name_segments(spec, averages[unnamed], population, taken) if unnamed else []
-    named = dict(zip(unnamed, new, strict=True))
-    for i, (name, action) in kept.items():
-        named[i] = (name, describe(spec, averages[i], population), action)
-    return [named[i] for i in range(len(averages))]
+
+    description: str = ""
+    template: tuple[Template, ...] = ()
+
+
+class Label(NamedTuple):
+    """What a segment is called, and what to do about it."""
+
+    name: str
+    description: str
+    strategy: str
+    actions: tuple[str, ...]
+
+
+def missing(template: Template, spec: CompiledSpec) -> list[str]:
+    """Features of a template that a spec has not: the template is never used with it."""
+    return [c.feature for c in template.when if not columns_of(spec, c.feature)]
+
+
+def fits(template: Template, spec: CompiledSpec, portrait: Portrait) -> bool:
+    """Whether the figures show what a template claims; what is unknown is not claimed."""
+    return all(_holds(condition, spec, portrait) for condition in template.when)
+
+
+def _holds(c: Condition, spec: CompiledSpec, portrait: Portrait) -> bool:
+    columns = columns_of(spec, c.feature)
+    if not columns:
+        return False
+    j = leading(portrait, columns)
+    ratio, average, level = portrait.ratio[j], portrait.average[j], portrait.level[j]
+    if (c.at_least or c.at_most) and level == UNKNOWN:
+        return False
+    # A comparison with NaN is false: a figure nobody has holds no bound.
+    bounds = (
+        (c.ratio_at_least, ratio, c.ratio_at_most),
+        (c.average_at_least, average, c.average_at_most),
+        (_index(c.at_least), level, _index(c.at_most)),
+    )
+    return all(
+        (low is None or bool(figure >= low)) and (high is None or bool(figure <= high))
+        for low, figure, high in bounds
+    )
+
+
+def _index(level: Level | None) -> int | None:
+    return None if level is None else LEVELS.index(level)
+
+
+def words(condition: Condition) -> str:
+    """Write a condition for people.
+
+    >>> words(Condition("silence", ratio_at_least=2.0, at_most="high"))
+    'silence at least 2 times all customers, at most high'
+    """
+    bounds = [
+        f"{side} {bound:g}{of}"
+        for of, low, high in (
+            (" times all customers", condition.ratio_at_least, condition.ratio_at_most),
+            ("", condition.average_at_least, condition.average_at_most),
+        )
+        for side, bound in (("at least", low), ("at most", high))
+        if bound is not None
+    ]
+    for side, level in (("at least", condition.at_least), ("at most", condition.at_most)):
+        if level is not None:
+            bounds.append(f"{side} {level.replace('_', ' ')}")
+    return f"{condition.feature} {', '.join(bounds)}"
+
+
+# ---- names -----------------------------------------------------------------------------
 
 
 def name_segments(
-    spec: CompiledSpec, averages: FloatArray, population: FloatArray, taken: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """Name, description and action of each segment.
+    playbook: Playbook,
+    spec: CompiledSpec,
+    figures: Figures,
+    pinned: Sequence[Label | None],
+    owned: Collection[int] = (),
+) -> list[Label]:
+    """Label each segment: by its pinned name where that is still true, else by a new one.
 
     Parameters
     ----------
-    averages : shape (k, F), real units
-    population : shape (F,), real units
-    taken
-        Names that living segments already have.
+    pinned
+        What each row has been called, None where it is new.
+    owned
+        Rows whose name a person gave: it stays, whatever the figures show.
     """
-    used = set(taken)
-    result = []
-    for i, portrait in enumerate(portraits(spec, averages, population)):
-        name, action = _choose(portrait, used, _plain(spec, averages[i], population))
-        used.add(name)
-        result.append((name, describe(spec, averages[i], population), action))
-    return result
+    views = portraits(figures)
+    names = {
+        i: label.name
+        for i, label in enumerate(pinned)
+        if label is not None and (i in owned or still_fits(playbook, spec, label.name, views[i]))
+    }
+    for i, view in enumerate(views):
+        if i not in names:
+            names[i] = _choose(playbook, spec, view, set(names.values()))
+    return [
+        _label(playbook, spec, names[i], view, pinned[i] if i in owned else None)
+        for i, view in enumerate(views)
+    ]
 
 
-def _choose(portrait: Portrait, used: set[str], plain: str) -> tuple[str, str]:
-    fitting = [t for t in TEMPLATES if t.fits(portrait)]
-    for template in fitting:
-        if template.name not in used:
-            return template.name, template.action
-    base = f"{fitting[0].name}: {plain}" if fitting else plain.capitalize()
-    action = fitting[0].action if fitting else PLAIN_ACTION
+def describe_anew(
+    playbook: Playbook, spec: CompiledSpec, figures: Figures, pinned: Sequence[Label]
+) -> list[Label]:
+    """Keep every name, and describe it by the figures of today."""
+    return [
+        _label(playbook, spec, label.name, view, label)
+        for label, view in zip(pinned, portraits(figures), strict=True)
+    ]
+
+
+def still_fits(playbook: Playbook, spec: CompiledSpec, name: str, portrait: Portrait) -> bool:
+    """Whether what a name claims is still so; a plain one gives way to the first that fits."""
+    base, _, detail = _unnumbered(name).partition(": ")
+    template = _template(playbook, base)
+    if template is not None:
+        return fits(template, spec, portrait) and (
+            not detail or plain_holds(spec, portrait, detail)
+        )
+    named = any(fits(t, spec, portrait) for t in playbook.template)
+    return not named and plain_holds(spec, portrait, _unnumbered(name))
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r" \(\d+\)$", "", name)
+
+
+def _template(playbook: Playbook, name: str) -> Template | None:
+    return next((t for t in playbook.template if t.name == name), None)
+
+
+def _choose(playbook: Playbook, spec: CompiledSpec, portrait: Portrait, used: set[str]) -> str:
+    fitting = [t.name for t in playbook.template if fits(t, spec, portrait)]
+    for name in fitting:
+        if name not in used:
+            return name
+    plain = plain_name(spec, portrait)
+    base = f"{fitting[0]}: {plain}" if fitting else plain[:1].upper() + plain[1:]
     name, number = base, 2
     while name in used:
         name, number = f"{base} ({number})", number + 1
-    return name, action
+    return name
 
 
-def _relative(spec: CompiledSpec, averages: FloatArray, population: FloatArray) -> list[int]:
-    """Clustered features by how far, in ratio, the segment is from the population."""
-
-    def distance(j: int) -> float:
-        a, b = averages[j], population[j]
-        if not (np.isfinite(a) and np.isfinite(b)) or a <= 0 or b <= 0:
-            return 0.0
-        return -abs(float(np.log(a / b)))
-
-    clustered = [j for j, f in enumerate(spec.spec.features) if f.use == "cluster"]
-    return sorted(clustered, key=lambda j: (distance(j), j))
-
-
-def _plain(spec: CompiledSpec, averages: FloatArray, population: FloatArray) -> str:
-    j = _relative(spec, averages, population)[0]
-    word = (
-        "more"
-        if averages[j] > population[j]
-        else "fewer"
-        if spec.spec.features[j].kind == "count"
-        else "lower"
-    )
-    word = "higher" if word == "more" and spec.spec.features[j].kind != "count" else word
-    return f"{word} {spec.describe(spec.spec.features[j])}"
-
-
-def describe(spec: CompiledSpec, averages: FloatArray, population: FloatArray) -> str:
-    """Three plain facts, the strongest first."""
-    facts = []
-    for j in _relative(spec, averages, population)[:3]:
-        f = spec.spec.features[j]
-        facts.append(
-            f"{spec.describe(f)} {quantity(averages[j], f.unit)} "
-            f"(all customers {quantity(population[j], f.unit)})"
-        )
-    return "; ".join(facts)
-
-
-def quantity(value: float | None, unit: str) -> str:
-    """Write a number for people.
-
-    >>> quantity(1234.5, "$"), quantity(3.14159, "days")
-    ('$1,234', '3.1 days')
-    """
-    if value is None or not np.isfinite(value):
-        return "unknown"
-    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
-    if unit in ("$", "£", "€"):
-        return f"{unit}{number}"
-    return f"{number} {unit}".rstrip()
+def _label(
+    playbook: Playbook, spec: CompiledSpec, name: str, portrait: Portrait, pinned: Label | None
+) -> Label:
+    """Say what a name means; `pinned` speaks where the playbook knows it no longer."""
+    template = _template(playbook, _unnumbered(name).partition(": ")[0])
+    facts = describe(spec, portrait)
+    if template is not None:
+        said = f"{template.description} {facts}".lstrip()
+        return Label(name, said, template.strategy, template.actions)
+    if pinned is not None:
+        return Label(name, facts, pinned.strategy, pinned.actions)
+    return Label(name, facts, PLAIN_STRATEGY, ())

@@ -51,10 +51,17 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     churn: float = 0.25
     smallest: float = 0.005
 
-    def objection(self, gain: float, moved: float, smallest: float) -> str:
-        """Return why a candidate may not serve; empty where it may."""
-        if gain <= self.gain:
-            return f"gain {gain:.1%} is not over {self.gain:.1%}"
+    def objection(self, gain: float, moved: float, smallest: float, fewer: bool = False) -> str:
+        """Return why a candidate may not serve; empty where it may.
+
+        Parameters
+        ----------
+        fewer
+            It has fewer segments, because the elbow says so: it need not win, only not lose.
+        """
+        least = -self.gain if fewer else self.gain
+        if gain <= least:
+            return f"gain {gain:.1%} is not over {least:.1%}"
         if moved > (most := max(self.churn, CHURN_PER_GAIN * gain)):
             return f"it would move {moved:.1%} of the customers, over {most:.1%}"
         if smallest < self.smallest:
@@ -102,7 +109,7 @@ class Asked(msgspec.Struct, frozen=True):
     k
         Segments wanted; the living number unless a person said otherwise.
     chooses_k
-        Whether the elbow may change k, given cause.
+        Whether the elbow may change k.
     """
 
     frame: Frame
@@ -212,7 +219,7 @@ def _considered(asked: Asked) -> Proposal:
     if asked.k != len(living.centres):
         order = ["fresh"]
     curve: dict[int, float] = {}
-    if asked.chooses_k and _has_cause(asked, gains):
+    if asked.chooses_k:
         k, curve = choose_k(vectors, asked.starts, asked.seed)
         if k != len(living.centres) and k in curve:
             fits["fresh"], order = fresh(vectors, k, asked.starts, asked.seed), ["fresh"]
@@ -235,10 +242,6 @@ def fair(curve: dict[int, float], k_old: int, k_new: int) -> float:
     return curve[k_new] / curve[k_old] if k_new < k_old and k_old in curve else 1.0
 
 
-def _has_cause(asked: Asked, gains: dict[Kind, float]) -> bool:
-    return asked.trigger != "schedule" or max(gains.values()) > asked.gate.gain
-
-
 def _weighed(
     asked: Asked,
     living: Clustering,
@@ -251,7 +254,8 @@ def _weighed(
     weighed = []
     for kind in order:
         moved, smallest = price(living, fits[kind])
-        objection = asked.gate.objection(gains[kind], moved, smallest)
+        fewer = len(fits[kind].centres) < len(living.centres)
+        objection = asked.gate.objection(gains[kind], moved, smallest, fewer)
         weighed.append((kind, moved, smallest, "" if asked.commanded else objection))
     kind, moved, smallest, objection = next((w for w in weighed if not w[3]), weighed[0])
     passes = not objection

@@ -1,6 +1,6 @@
 """The model's life, one step a day.
 
-    close_day: collect the panel ► no model yet: bootstrap when ready
+    close_day: collect the panel ► no model yet: one that a person made, or bootstrap when ready
                                  ► a command: roll back, promote, or check now
                                  ► a candidate of yesterday passes the gate: a new generation
                                  ► a check is due, or a detector calls one: ask for it
@@ -28,10 +28,12 @@ from segstream.core.generations import (
     with_lineage,
 )
 from segstream.core.identity import lineage, match, origin_of, original_ids
+from segstream.core.importing import adopted
 from segstream.core.layout import NOT_AN_EVENT, P_EVENT
 from segstream.core.model import Model
 from segstream.core.panel import Panel, collect_panel, thinned_bits
 from segstream.core.partition import DayTotals, PanelRows
+from segstream.core.playbook import Playbook
 from segstream.core.refit import Asked, Frame, Living, Proposal
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import (
@@ -46,9 +48,10 @@ from segstream.core.trainer_state import (
 class Trainer:
     """Pure: a state and a day's evidence in, a state and maybe a model out."""
 
-    def __init__(self, spec: CompiledSpec, settings: TrainerSettings) -> None:
+    def __init__(self, spec: CompiledSpec, settings: TrainerSettings, playbook: Playbook) -> None:
         self._spec = spec
         self._settings = settings
+        self._playbook = playbook
 
     def close_day(
         self, state: TrainerState, totals: DayTotals, rows: PanelRows, first_ms: int
@@ -94,6 +97,11 @@ class Trainer:
     def _bootstrap(
         self, state: TrainerState, day: int, panel: Panel, first_ms: int
     ) -> TrainerState:
+        if state.commands and len(panel):
+            command, state = state.commands[0], changed(state, commands=state.commands[1:])
+            if command.kind == "promote" and command.model is not None:
+                state = changed(state, waiting="", first_day=day)
+                return self._import(state, None, command.model, day, panel)
         waiting = self._waiting_for(day, panel, first_ms)
         if waiting:
             return changed(state, waiting=waiting)
@@ -111,17 +119,18 @@ class Trainer:
             day, "first", scaling, clustering, np.full(k, -1), settings.starts, settings.seed,
             quality_of(vectors, clustering, settings.seed), curve, state.panel_bits,
         )  # fmt: skip
-        model, ids = new_generation(self._spec, None, birth, panel)
+        model, ids = new_generation(self._playbook, self._spec, None, birth, panel)
         state = changed(state, model=model, waiting="", first_day=day, checked_day=day)
         return self._begun(state, day, panel, ids)
 
     def _begun(self, state: TrainerState, day: int, panel: Panel, ids: IntArray) -> TrainerState:
         """Start watching under a new generation; the first window after the first model not yet."""
         filled = state.first_day + math.ceil(self._spec.longest_window_days)
+        # While a drift is on, the lineage goes back to how the segments were before it.
+        origin = origin_of(panel.hashes, ids) if state.k_due < 0 else state.origin
         return changed(
-            state, refit_day=day, watch=fresh_watch(state.watch, max(day, filled)),
-            origin=origin_of(panel.hashes, ids),
-        )  # fmt: skip
+            state, refit_day=day, watch=fresh_watch(state.watch, max(day, filled)), origin=origin
+        )
 
     def _waiting_for(self, day: int, panel: Panel, first_ms: int) -> str:
         if len(panel) < self._settings.min_panel:
@@ -145,8 +154,11 @@ class Trainer:
         if command.kind == "rollback" and command.model is not None:
             again = restored(model, command.model, day, state.panel_bits)
             return self._roll_back(state, again, day, panel)
-        if command.kind == "promote" and state.refused is not None:
-            return self._promote(state, model, state.refused, day, panel)
+        if command.kind == "promote" and command.model is not None:
+            return self._import(state, model, command.model, day, panel)
+        if command.kind == "promote":
+            refused = state.refused
+            return self._promote(state, model, refused, day, panel) if refused else state
         k = command.k or len(model.segments)
         return self._asked(state, model, day, panel, "command", k, commanded=True)
 
@@ -158,6 +170,32 @@ class Trainer:
             self._recorded(state, decision), model=model, checked_day=day, candidate=None
         )
         return self._begun(state, day, panel, ids[labels])
+
+    def _import(
+        self, state: TrainerState, living: Model | None, given: Model, day: int, panel: Panel
+    ) -> TrainerState:
+        """Let a company's own model serve: as the first one, or as a new generation."""
+        bits = state.panel_bits
+        model, ids = adopted(self._playbook, self._spec, living, given, day, panel, bits)
+        decision = Decision(day, "import", "no", 0.0, 0.0, 0.0, version=model.version)
+        if living is not None:
+            scaling = scaling_of(given)
+            before = self._living(living, panel).seen_in(scaling, panel.transformed)
+            after = assign(given.centres, scaling.apply(panel.transformed))
+            moved, smallest = refit.price(before, after)
+            descent = lineage(
+                original_ids(state.origin, panel.hashes), ids, tuple(s.id for s in living.segments)
+            )
+            model = with_lineage(model, descent)
+            decision = msgspec.structs.replace(
+                decision, gain=refit.gain_over(before.sse, after.sse), moved=moved,
+                smallest=smallest, lineage=descent,
+            )  # fmt: skip
+        state = changed(
+            self._recorded(state, decision), model=model, checked_day=day, candidate=None,
+            refused=None,
+        )  # fmt: skip
+        return self._begun(state, day, panel, ids)
 
     # ---- a check -----------------------------------------------------------------------
 
@@ -186,6 +224,9 @@ class Trainer:
             state = changed(state, watch=watch)
         elif day - state.checked_day < settings.refit_days:
             return state
+        if state.k_due < 0 and (not state.decisions or self._calm(state.decisions[-1])):
+            ids = np.array([s.id for s in model.segments])[self._living(model, panel).labels]
+            state = changed(state, origin=origin_of(panel.hashes, ids))
         return self._asked(
             state, model, day, panel, called or "schedule", len(model.segments), commanded=False
         )
@@ -202,7 +243,7 @@ class Trainer:
         asked = Asked(
             Frame.of(scaling), scaling.apply(panel.transformed).tobytes(),
             living.centres.tobytes(), living.labels.tobytes(), day=day, trigger=trigger, k=k,
-            chooses_k=settings.k == "auto" and not commanded, starts=settings.starts,
+            chooses_k=not commanded and 0 <= state.k_due <= day, starts=settings.starts,
             seed=settings.seed, gate=settings.gate, commanded=commanded,
         )  # fmt: skip
         return changed(state, asked=asked, checked_day=day)
@@ -213,13 +254,31 @@ class Trainer:
 
     def settle(self, state: TrainerState, proposal: Proposal) -> TrainerState:
         """Take a check's answer."""
-        p = proposal
+        p, asked = proposal, state.asked
         decision = Decision(
             p.day, p.trigger, "no", p.gain_warm, p.gain_fresh, p.moved, p.smallest,
             objection=p.objection,
         )  # fmt: skip
         state = self._recorded(state, decision)
-        return changed(state, asked=None, candidate=proposal if proposal.kind else None)
+        return changed(
+            state, asked=None, candidate=proposal if proposal.kind else None,
+            k_due=self._k_due(state, decision, asked is not None and asked.chooses_k),
+        )  # fmt: skip
+
+    def _k_due(self, state: TrainerState, decision: Decision, chosen: bool) -> int:
+        """When k is chosen anew: a longest window after the first cause, and then not again.
+
+        Until then windows hold the old behaviour and the new, and a mixture looks like a segment.
+        """
+        if chosen or self._settings.k != "auto":
+            return -1
+        if state.k_due >= 0 or self._calm(decision):
+            return state.k_due
+        return decision.day + math.ceil(self._spec.longest_window_days)
+
+    def _calm(self, decision: Decision) -> bool:
+        gain = max(decision.gain_warm, decision.gain_fresh)
+        return decision.trigger == "schedule" and gain <= self._settings.gate.gain
 
     def _recorded(self, state: TrainerState, decision: Decision) -> TrainerState:
         return changed(state, decisions=(*state.decisions, decision)[-DECISIONS_KEPT:])
@@ -238,7 +297,7 @@ class Trainer:
         k_old, k_new = len(living.centres), len(candidate.centres)
         gain = refit.gain_over(living.sse * refit.fair(proposal.curve, k_old, k_new), candidate.sse)
         moved, smallest = refit.price(living, candidate)
-        objection = self._settings.gate.objection(gain, moved, smallest)
+        objection = self._settings.gate.objection(gain, moved, smallest, k_new < k_old)
         decision = msgspec.structs.replace(
             state.decisions[-1], gain=gain, moved=moved, smallest=smallest,
             objection="" if proposal.commanded else objection,
@@ -255,14 +314,19 @@ class Trainer:
         spec, scaling = self._spec, proposal.frame.scaling
         candidate = assign(np.array(proposal.centres), scaling.apply(panel.transformed))
         living = self._living(model, panel)
-        heirs = match(living.labels, candidate.labels, len(living.centres), len(candidate.centres))
+        before = original_ids(state.origin, panel.hashes)
+        # Newcomers have no segment to continue: an id stays with those who had it.
+        known = before != -1
+        heirs = match(
+            living.labels[known], candidate.labels[known], len(living.centres),
+            len(candidate.centres),
+        )  # fmt: skip
         birth = Birth(
             day, "recluster", scaling, candidate, heirs, self._settings.starts,
             self._settings.seed, proposal.quality, proposal.curve or model.fit.curve,
             state.panel_bits,
         )  # fmt: skip
-        successor, ids = new_generation(spec, model, birth, panel)
-        before = original_ids(state.origin, panel.hashes)
+        successor, ids = new_generation(self._playbook, spec, model, birth, panel)
         descent = lineage(before, ids, tuple(s.id for s in model.segments))
         successor = with_lineage(successor, descent)
         decisions = tuple(
@@ -285,7 +349,9 @@ class Trainer:
             return state
         centres = self._moved_centres(model, totals, rows)
         renames = state.checked_day == totals.day
-        revision = revised(self._spec, model, centres, panel, totals.day, state.panel_bits, renames)
+        revision = revised(
+            self._playbook, self._spec, model, centres, panel, totals.day, state.panel_bits, renames
+        )
         return changed(state, model=revision)
 
     def _moved_centres(self, model: Model, totals: DayTotals, rows: PanelRows) -> FloatArray:

@@ -93,7 +93,8 @@ class Command(msgspec.Struct, frozen=True):
     ----------
     kind
         `recluster` checks now, with `k` segments if given, and past the gate; `rollback` makes
-        `model` serve again; `promote` takes the candidate that was refused last, or `model`.
+        `model` serve again; `promote` takes the candidate that was refused last, or `model`, which
+        a person made: without a living model it is the first.
     """
 
     kind: Literal["recluster", "rollback", "promote"]
@@ -106,6 +107,8 @@ class TrainerState(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    k_due
+        Day from which a check chooses k anew; -1 where there is no cause.
     asked
         A check whose answer is needed when the next day closes.
     candidate
@@ -118,6 +121,7 @@ class TrainerState(msgspec.Struct, frozen=True):
     first_day: int = -1
     checked_day: int = -1
     refit_day: int = -1
+    k_due: int = -1
     panel_bits: int = 0
     waiting: str = "no events yet"
     asked: Asked | None = None
