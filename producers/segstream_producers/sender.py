@@ -1,6 +1,7 @@
 """Events of a feed become Kafka messages, keyed by customer, and every one is accounted for."""
 
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -12,13 +13,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 from kafka.partitioner.default import murmur2
 
-from segstream.adapters.files import FileSource
 from segstream.adapters.kafka_topics import BOOTSTRAP_MS, Topic, TopicAdmin, broker_errors
 from segstream.core.events import Event, epoch_ms
 from segstream.errors import BadEventError, ConfigError, OutputError
 from segstream.kafka_settings import DAY_MS
-from segstream.ports import Chunk
-from segstream_producers.pacing import Pacer
+from segstream.ports import Chunk, Source
+from segstream_producers.pacing import Pacer, Replayer
 
 CHUNK_BYTES: Final = 1 << 20
 # The client has no limit of its own: this bounds its memory while a broker is slow or away.
@@ -31,6 +31,8 @@ _STALL_S: Final = 5.0
 _REQUEST_BYTES: Final = 16 << 20
 _KNOWN_KEYS: Final = 1 << 20
 _EXAMPLES: Final = 5
+# How long a replay sleeps at most before it looks whether to stop.
+_LOOK_S: Final = 0.25
 
 
 class Message(NamedTuple):
@@ -55,6 +57,10 @@ class SendPlan:
         Events per second; None is as fast as possible.
     skip, limit
         Entries to leave out at the beginning, and to read after that.
+    speed
+        Seconds of event time per second; None for no schedule by event time.
+    shift_ms
+        Added to every event's time.
     """
 
     as_is: bool
@@ -62,6 +68,8 @@ class SendPlan:
     skip: int
     limit: int
     asked_to_stop: Callable[[], bool]
+    speed: float | None = None
+    shift_ms: int = 0
 
 
 @dataclass
@@ -105,7 +113,9 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
-def messages_of(chunk: Chunk, as_is: bool, now_ms: int, tally: Tally) -> list[Message]:
+def messages_of(
+    chunk: Chunk, as_is: bool, now_ms: int, tally: Tally, shift_ms: int = 0
+) -> list[Message]:
     """Return the messages of a chunk; what is none is counted.
 
     Parameters
@@ -115,6 +125,8 @@ def messages_of(chunk: Chunk, as_is: bool, now_ms: int, tally: Tally) -> list[Me
     now_ms
         A message is never dated later: the broker refuses a future, and the worker judges an
         event's time against the message's.
+    shift_ms
+        Added to every event's time.
     """
     found = []
     each = zip(chunk.payloads, chunk.parsed, chunk.places, strict=True)
@@ -129,8 +141,10 @@ def messages_of(chunk: Chunk, as_is: bool, now_ms: int, tally: Tally) -> list[Me
             tally.note(place, f"expected ts in 1970 or later, got {parsed.ts}")
         else:
             key = customer_key(parsed.customer_id)
-            value = payload if as_is else _encode(parsed)
-            found.append(Message(key, value, min(at, now_ms), place, entry))
+            if shift_ms:
+                parsed.ts = at + shift_ms
+            value = payload if as_is and not shift_ms else _encode(parsed)
+            found.append(Message(key, value, min(at + shift_ms, now_ms), place, entry))
     return found
 
 
@@ -174,13 +188,16 @@ class Sender:
         self._known: dict[bytes, int] = {}
         self._noticed = False
         with broker_errors(bootstrap):
-            self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","), acks="all", enable_idempotence=True,
-                compression_type="lz4", linger_ms=20, batch_size=128 * 1024,
-                delivery_timeout_ms=_DELIVERY_MS, max_request_size=_REQUEST_BYTES,
-                retry_backoff_ms=50, reconnect_backoff_max_ms=1_000,
-                bootstrap_timeout_ms=BOOTSTRAP_MS,
-            )  # fmt: skip
+            self._connect()
+
+    def _connect(self) -> None:
+        self._producer = KafkaProducer(
+            bootstrap_servers=self._bootstrap.split(","), acks="all", enable_idempotence=True,
+            compression_type="lz4", linger_ms=20, batch_size=128 * 1024,
+            delivery_timeout_ms=_DELIVERY_MS, max_request_size=_REQUEST_BYTES,
+            retry_backoff_ms=50, reconnect_backoff_max_ms=1_000,
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
+        )  # fmt: skip
 
     def send(self, messages: Sequence[Message]) -> None:
         """Hand messages to the client; waits while too many are under way."""
@@ -308,33 +325,72 @@ def _topic(bootstrap: str, topic: str) -> Topic:
     return found
 
 
+Part = tuple[int, list[Message]]
+"""The position behind a slice of a feed, and its messages."""
+
+
+def file_parts(source: Source, tally: Tally, plan: SendPlan, size: int) -> Iterator[Part]:
+    """Yield the messages of files or a pipe, `size` entries at a time, from the plan's first on."""
+    position, last = plan.skip, plan.skip + plan.limit
+    while position < last and (chunk := source.read(position, CHUNK_BYTES)):
+        for part in _slices(_head(chunk, last - position), size):
+            now_ms = time.time_ns() // 1_000_000
+            messages = messages_of(part, plan.as_is, now_ms, tally, plan.shift_ms)
+            position += len(part.payloads)
+            yield position, messages
+
+
 def send_feed(
-    source: FileSource, sender: Sender, tally: Tally, plan: SendPlan, report: Callable[[], None]
+    parts: Iterator[Part], sender: Sender, tally: Tally, plan: SendPlan, report: Callable[[], None]
 ) -> None:
-    """Send a feed in time order, at its pace, until its end, its limit or a stop.
+    """Send a feed at its pace, until its end, its limit or a stop.
 
     Parameters
     ----------
+    parts
+        In the order in which they go out.
     report
         Called after each slice.
     """
-    pacer = Pacer(plan.rate, time.monotonic())
     tally.entries = plan.skip
-    handed = 0
-    while chunk := source.read(tally.entries, CHUNK_BYTES):
-        for part in _slices(chunk, pacer.slice):
-            left = plan.skip + plan.limit - tally.entries
-            if plan.asked_to_stop() or left <= 0:
-                sender.flush()
-                return
-            part = _head(part, left)
-            messages = messages_of(part, plan.as_is, time.time_ns() // 1_000_000, tally)
-            time.sleep(pacer.wait_s(handed, time.monotonic()))
-            sender.send(messages)
-            handed += len(messages)
-            tally.entries += len(part.payloads)
-            report()
+    send = _in_event_time if plan.speed else _at_rate
+    send(parts, sender, tally, plan, report)
     sender.flush()
+
+
+def _at_rate(
+    parts: Iterator[Part], sender: Sender, tally: Tally, plan: SendPlan, report: Callable[[], None]
+) -> None:
+    pacer = Pacer(plan.rate, time.monotonic())
+    handed = 0
+    while not plan.asked_to_stop() and (part := next(parts, None)):
+        position, messages = part
+        time.sleep(pacer.wait_s(handed, time.monotonic()))
+        sender.send(messages)
+        handed += len(messages)
+        tally.entries = position
+        report()
+
+
+def _in_event_time(
+    parts: Iterator[Part], sender: Sender, tally: Tally, plan: SendPlan, report: Callable[[], None]
+) -> None:
+    replayer: Replayer | None = None
+    for position, messages in parts:
+        while messages:
+            if plan.asked_to_stop():
+                tally.entries = messages[0].entry
+                return
+            first_ms = messages[0].timestamp_ms
+            if replayer is None:
+                replayer = Replayer(plan.speed or 1.0, first_ms, time.monotonic())
+            time.sleep(min(_LOOK_S, replayer.wait_s(first_ms, time.monotonic())))
+            reached = replayer.reached_ms(time.monotonic())
+            due = bisect_right(messages, reached, key=lambda one: one.timestamp_ms)
+            sender.send(messages[:due])
+            messages = messages[due:]
+            report()
+        tally.entries = position
 
 
 def _slices(chunk: Chunk, size: int) -> Iterator[Chunk]:

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from kafka.partitioner.default import murmur2
 from segstream.adapters.files import FileSource
 from segstream.adapters.mapping_files import named_mapping
 from segstream.core.events import Event, epoch_ms, parse_json
-from segstream.errors import ConfigError
+from segstream.errors import ConfigError, SourceError
 from segstream_producers.cli import COMPLETE_JOURNEY, producers
 from segstream_producers.pacing import Pacer
 from segstream_producers.sender import partition_of
@@ -149,6 +151,113 @@ def test_stop_and_go_on(
     assert run(stack, namespace, str(feed), "--skip", skip).exit_code == 0
     assert Counter(r.value for r in read_topic(topic)).total() == 400
     assert len({r.value for r in read_topic(topic)}) == 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["kafka-python", "aiokafka"])
+def test_synthetic_feed_arrives_as_made(
+    client: str, stack: LocalStack, namespace: str, make_topic: MakeTopic, read_topic: ReadTopic,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Every line arrives, damaged ones too, in the order of arrival and under its customer."""
+    topic = make_topic("transactions", partitions=4)
+    options = ["--customers", "200", "--days", "60", "--late", "0.02", "--duplicates", "0.02",
+               "--out-of-order", "0.05", "--bad", "0.02"]  # fmt: skip
+    truth, written = tmp_path / "truth.jsonl", tmp_path / "feed.jsonl"
+    made = ["--truth", str(truth), *options]
+    result = run(stack, namespace, "synthetic", *made, "--client", client)
+    assert result.exit_code == 0, result.exception
+    counts = json.loads(truth.read_bytes().splitlines()[0])["counts"]
+    records = read_topic(topic)
+    assert len(records) == counts["lines"]
+    assert f"the topic has {counts['lines']:,} more" in result.output
+    wrote = CliRunner().invoke(producers, ["write", "synthetic", str(written), *options])
+    assert wrote.exit_code == 0
+    lines = written.read_bytes().splitlines()
+    assert Counter(r.value for r in records) == Counter(lines)
+    at = {line: place for place, line in enumerate(lines)}
+    for partition in range(4):
+        own = [r for r in records if r.partition == partition]
+        assert [r.timestamp for r in own] == sorted(r.timestamp for r in own)
+        once = [at[r.value] for r in own if Counter(lines)[r.value] == 1][:50]
+        assert once == sorted(once)
+    for record in records:
+        assert record.partition == partition_of(record.key, 4)
+        parsed = parse_json(record.value)
+        assert not isinstance(parsed, Event) or parsed.customer_id.encode() == record.key
+
+
+@pytest.mark.slow
+def test_history_is_moved_to_now(
+    stack: LocalStack, namespace: str, make_topic: MakeTopic, read_topic: ReadTopic, tmp_path: Path
+) -> None:
+    """With --now the last event is now and the distances stay, so retention takes nothing."""
+    topic = make_topic("transactions", retention_ms="86400000")
+    feed = tmp_path / "feed.jsonl"
+    feed.write_text("".join(line(at) + "\n" for at in range(50)), "utf-8")
+    before = time.time() * 1_000
+    assert run(stack, namespace, str(feed), "--now", "--speed", "100x").exit_code == 0
+    found = [parse_json(r.value) for r in read_topic(topic)]
+    times = sorted(epoch_ms(one.ts) for one in found if isinstance(one, Event))
+    assert before - 1_000 <= times[-1] <= time.time() * 1_000
+    assert [b - a for a, b in pairwise(times)] == [1_000] * 49
+
+
+@pytest.mark.slow
+def test_stdin_goes_as_it_comes(
+    stack: LocalStack, namespace: str, make_topic: MakeTopic, read_topic: ReadTopic
+) -> None:
+    """A pipe is sent in the order it arrives."""
+    topic = make_topic("transactions", partitions=1)
+    command = [sys.executable, "-c", "from segstream_producers.cli import main; main()", "send"]
+    lines = [line(at) for at in (3, 1, 2)]
+    done = subprocess.run(
+        [*command, "-", "--bootstrap", stack.kafka, "--namespace", namespace],
+        input="\n".join(lines) + "\n", text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [r.value.decode() for r in read_topic(topic)] == lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["kafka-python", "aiokafka"])
+def test_broker_away_midway_is_waited_for(
+    client: str, stack: LocalStack, namespace: str, make_topic: MakeTopic, read_topic: ReadTopic
+) -> None:
+    """When a broker is back everything arrives, once; kafka-python says that it is silent."""
+    topic = make_topic("transactions")
+    command = [sys.executable, "-c", "from segstream_producers.cli import main; main()", "send"]
+    feed = ["synthetic", "--customers", "200", "--limit", "3000", "--rate", "1000"]
+    own = ["--bootstrap", stack.kafka, "--namespace", namespace, "--client", client]
+    broker = stack.pid("kafka")
+    with subprocess.Popen(
+        [*command, *feed, *own], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not read_topic(topic):
+            time.sleep(0.1)
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            time.sleep(9)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert client == "aiokafka" or said.count("no answer from") == 1
+    values = [r.value for r in read_topic(topic)]
+    assert len(values) == len(set(values)) == 3000
+
+
+@pytest.mark.slow
+def test_no_broker_at_the_start() -> None:
+    """A broker that is away at the start is named, and nothing waits for it for long."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    for client in ("kafka-python", "aiokafka"):
+        own = ["synthetic", "--bootstrap", f"127.0.0.1:{port}", "--client", client]
+        result = CliRunner().invoke(producers, ["send", *own])
+        assert isinstance(result.exception, SourceError)
+        assert f"127.0.0.1:{port}" in str(result.exception)
 
 
 @pytest.mark.parametrize(
