@@ -6,11 +6,13 @@ The answer is the same either way, and needed only when the next day closes.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import IO, Final, Protocol
 
 import msgspec
 
 from segstream.core.refit import Asked, Proposal, consider
+from segstream.errors import FencedError
 
 # Below, starting a process costs more than the fits.
 BESIDE_MEMBERS: Final = 4_000
@@ -51,13 +53,14 @@ class ChildFitter:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._begun: Asked | None = None
+        self._closed = False
 
     def begin(self, asked: Asked) -> None:
         """Hand a large panel to the process."""
         if len(asked.panel()) < BESIDE_MEMBERS:
             return
         if self._begun is not None:
-            self.close()
+            self._end()
         if self._child is None:
             self._child = _start()
         _write(self._child.stdin, msgspec.msgpack.encode(asked))
@@ -70,18 +73,28 @@ class ChildFitter:
         if child is None or begun != asked:
             return consider(asked)
         body = _read(child.stdout)
+        if self._closed:
+            raise FencedError("refit check: expected its answer, got a stop; nothing is lost")
         if body is None:
-            self.close()
+            self._end()
             return consider(asked)
         return msgspec.msgpack.decode(body, type=Proposal)
 
     def close(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at; who waits for its answer gets an error."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         child, self._child, self._begun = self._child, None, None
         if child is None:
             return
         child.kill()
-        child.communicate()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -12,6 +12,9 @@ from segstream.errors import ConfigError
 DAY_MS: Final = 86_400_000
 # Beyond the longest window: time to notice, mend and replay before anything needed is gone.
 SPARE_DAYS: Final = 30
+RETENTION: Final = "retention.ms"
+"""Kafka's own name for how long a topic's messages stay."""
+PASSWORD_VARIABLE: Final = "SEGSTREAM_KAFKA_PASSWORD"  # noqa: S105 - a name, not a password
 # Kafka allows 249 characters in a topic's name; the longest suffix takes 16 of them.
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{1,230}")
 
@@ -50,6 +53,17 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         would otherwise delete within minutes.
     session_timeout_ms
         Silence after which a worker's partitions go to others.
+    trainer_wait_s
+        How long a replay waits at the end of a day for a trainer that makes no progress; it
+        goes on without until the trainer does.
+    security_protocol
+        `SSL` encrypts, `SASL_` asks for a name and a password.
+    sasl_mechanism
+        How the password, from the environment variable `SEGSTREAM_KAFKA_PASSWORD`, is shown.
+    sasl_username
+        Who asks.
+    ssl_cafile
+        PEM file of the certificates to trust; the system's where empty.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -59,6 +73,21 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitioner: Literal["murmur2", "any"] = "murmur2"
     retention_days: float | Literal["auto", "forever"] = "auto"
     session_timeout_ms: int = 10_000
+    trainer_wait_s: float = 30.0
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    ssl_cafile: str = ""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.security_protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the brokers ask for a name and a password."""
+        return self.security_protocol.startswith("SASL_")
 
     def topics(self, namespace: str) -> TopicNames:
         """Names of the topics of a namespace."""
@@ -108,6 +137,10 @@ def check_kafka(kafka: KafkaSettings, namespace: str, longest_window_days: float
          f'at least the longest window, {longest_window_days:g} days, "auto" or "forever"'),
         ("kafka.session_timeout_ms", kafka.session_timeout_ms, kafka.session_timeout_ms >= 1_000,
          ">= 1000"),
+        ("kafka.trainer_wait_s", kafka.trainer_wait_s, kafka.trainer_wait_s >= 0, ">= 0"),
+        ("kafka.sasl_username", kafka.sasl_username,
+         bool(kafka.sasl_username) == kafka.authenticated,
+         "a name with SASL_PLAINTEXT or SASL_SSL, and none without"),
     )  # fmt: skip
     for key, value, fine, expected in rules:
         if not fine:

@@ -13,7 +13,7 @@ import msgspec
 from segstream.core.events import Parsed
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
-from segstream.core.trainer_state import TrainerState
+from segstream.core.trainer_state import Command, TrainerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +217,38 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Release files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a trainer stands.
+
+    Attributes
+    ----------
+    open_day
+        The UTC day (since 1970) that it closes next; -1 before the first event.
+    """
+
+    trainer: TrainerState
+    open_day: int
+
+
+class ModelHistory(Protocol):
+    """Every model so far, and the way to its trainer's ear."""
+
+    def models(self) -> list[Model]:
+        """Every model ever adopted, oldest first."""
+        ...
+
+    def standing(self) -> Standing:
+        """What the trainer knows now."""
+        ...
+
+    def give(self, command: Command) -> None:
+        """Leave a command, which takes effect when a day closes: all of it, or nothing."""
+        ...
+
+    def close(self) -> None:
+        """Release what it reads."""
         ...

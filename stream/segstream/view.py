@@ -169,6 +169,11 @@ class View:
         return changes_frame(self._changes)
 
     @cached_property
+    def memberships(self) -> pd.DataFrame:
+        """One row per stay of a customer in a segment; see `memberships_frame`."""
+        return memberships_frame(self.changes)
+
+    @cached_property
     def ledger(self) -> pd.DataFrame:
         """One row per order (or return) and day: slot, day (date), order, spend, bought (bool)."""
         rows = np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER)
@@ -234,6 +239,36 @@ def changes_frame(lines: list[bytes]) -> pd.DataFrame:
     for column in ("from_id", "to_id"):
         frame[column] = frame[column].astype("Int64")
     return frame
+
+
+def memberships_frame(changes: pd.DataFrame) -> pd.DataFrame:
+    """Stays in segments, out of published changes.
+
+    Columns: customer_id, segment_id, segment (its name when the stay began), from, to (empty
+    where the stay goes on), in the order in which the stays began.
+    """
+    left = changes.groupby("customer_id", sort=False)["time"].shift(-1)
+    stays = pd.DataFrame(
+        {
+            "customer_id": changes["customer_id"],
+            "segment_id": changes["to_id"],
+            "segment": changes["to_name"],
+            "from": changes["time"],
+            "to": left,
+        }
+    )
+    # `forgotten` and `erased` lead nowhere: they end a stay, and begin none.
+    return stays[stays["segment_id"].notna()].reset_index(drop=True)
+
+
+def members_at(memberships: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
+    """Each customer's segment at a moment: the changes up to it count, that very one included.
+
+    Columns: customer_id, segment_id, segment, from.
+    """
+    begun = memberships["from"] <= moment
+    stays = memberships["to"].isna() | (memberships["to"] > moment)
+    return memberships[begun & stays].drop(columns="to").reset_index(drop=True)
 
 
 def open_view(state: Path, out: Path | None) -> View:

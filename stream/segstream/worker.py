@@ -9,8 +9,9 @@ Claim, when the partition is assigned:
   6. load the records, seek, drop what was polled
 
 Batch n, a run of the log (events, instants, the adoption of a model):
-  1. take records from the log; the customers' records are in memory since the claim
-  2. fold, evaluate, decide: pure
+  1. take records from the log; the customers' records are in memory since the claim. Where the
+     trainer is followed and the log is history, the batch ends with the day (`segstream.pace`)
+  2. adopt the newest model made for the next instant; fold, evaluate, decide: pure
   3. wait until batch n-1 is published
   4. WATCH, compare, MULTI: records, rosters, totals, position, outbox. Any error or unknown
      outcome: never retried, drop everything, claim again
@@ -22,8 +23,7 @@ A crash at any point loses nothing and shows nothing twice to a read_committed c
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -33,21 +33,21 @@ from segstream.adapters.redis_store import (
     LogBatch,
     LogOutbox,
     PartitionClaim,
-    RedisStore,
 )
 from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder
 from segstream.core.clock import ClockHint
 from segstream.core.columns import ColumnBuilder
 from segstream.core.dead_letters import DeadLetterWatch
-from segstream.core.events import Event, Parsed, parse_json_lines
+from segstream.core.events import Event, Parsed, epoch_ms, parse_json_lines
 from segstream.core.model import Model
-from segstream.core.partition import DeadLetter, PanelRows, Partition, Taken
+from segstream.core.partition import DayTotals, DeadLetter, PanelRows, Partition, Taken
 from segstream.core.spec import CompiledSpec, text_hash
 from segstream.core.turns import turn_of
 from segstream.errors import SourceError, StateError
 from segstream.ports import Outbox, PanelBlock
 from segstream.settings import Settings, policy_of
+from segstream.worker_parts import Piece, Record, Tasks
 
 AHEAD_MS: Final = 3_600_000
 """An event may be so much later than its Kafka record's timestamp."""
@@ -55,105 +55,12 @@ OFFSETS_EVERY_S: Final = 5.0
 IDLE_S: Final = 0.2
 
 
-class Record(Protocol):
-    """What the worker reads of a Kafka record."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-
-
-class Publisher(Protocol):
-    """Publishes a partition's batches, each whole."""
-
-    async def start(self) -> None:
-        """Fence every earlier publisher of the partition."""
-        ...
-
-    async def stop(self) -> None:
-        """Release it."""
-        ...
-
-    async def publish(self, n: int, offset: int, minute: int, outbox: LogOutbox) -> None:
-        """Publish batch n with the offset behind it, all or nothing."""
-        ...
-
-
-class Log(Protocol):
-    """One partition of the source topic."""
-
-    async def committed(self) -> tuple[int | None, int]:
-        """The group's offset and the number of the batch published with it; 0 for none."""
-        ...
-
-    async def bounds(self) -> tuple[int, int, str]:
-        """Log start, log end and topic id."""
-        ...
-
-    def seek(self, offset: int) -> None:
-        """Read from here on; drop what was polled."""
-        ...
-
-    async def take(self, max_bytes: int, wait_s: float) -> Sequence[Record]:
-        """Records in order; none when nothing came in time."""
-        ...
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether everything up to the log's end was taken."""
-        ...
-
-
-class Models(Protocol):
-    """The models topic, as far as it was read."""
-
-    @property
-    def latest(self) -> Model | None:
-        """The living model; None before the first."""
-        ...
-
-    def get(self, number: int) -> Model:
-        """Return a model by its number."""
-        ...
-
-    async def read(self, number: int) -> None:
-        """Wait until a model is there that another worker has read already."""
-        ...
-
-
-@dataclass(slots=True)
-class Tasks:
-    """What a partition's worker is given.
-
-    Attributes
-    ----------
-    target_ms
-        Where the clock may go without an event, once caught up.
-    generation
-        The consumer group's generation now.
-    owner
-        Checks that a key's partition is this one; raises `SourceError`.
-    """
-
-    store: RedisStore
-    publisher: Publisher
-    log: Log
-    models: Models
-    target_ms: Callable[[], int]
-    generation: Callable[[], int]
-    owner: Callable[[bytes], None]
-
-
 class PartitionWorker:
     """Claims a partition and applies its log until it is lost or stopped."""
 
-    def __init__(
-        self, number: int, settings: Settings, spec: CompiledSpec, tasks: Tasks, erase_key: bytes
-    ) -> None:
+    def __init__(self, number: int, settings: Settings, spec: CompiledSpec, tasks: Tasks) -> None:
         self.number = number
         self._settings, self._spec, self._tasks = settings, spec, tasks
-        self._erase_key = erase_key
         self.partition: Partition
         self._published: asyncio.Task[None] | None = None
         self._stopping = False
@@ -187,8 +94,29 @@ class PartitionWorker:
     def hint(self) -> ClockHint:
         """How far this partition's clock is."""
         event_ms = self.partition.clock_ms
-        clock_ms = max(event_ms, self.partition.clock_minute * at.MINUTE_MS)
-        return ClockHint(clock_ms, event_ms, self._tasks.log.caught_up)
+        minute = self.partition.clock_minute
+        if self._between_days:  # whoever follows this clock must close the day too
+            minute += 1
+        clock_ms = max(event_ms, minute * at.MINUTE_MS)
+        return ClockHint(clock_ms, event_ms, self._caught_up)
+
+    @property
+    def _caught_up(self) -> bool:
+        return self._tasks.log.caught_up and not self._held.records
+
+    @property
+    def _between_days(self) -> bool:
+        """Whether a day is closed and nothing of the next has happened."""
+        return self.partition.clock_minute + 1 == self.partition.open_day_number * at.DAY_MINUTES
+
+    @property
+    def waits(self) -> bool:
+        """Whether the trainer has not answered yet for the day before."""
+        if self._tasks.models.fixed is not None:
+            return False
+        pace, day, now_ms = self._tasks.pace, self.partition.open_day_number, _now_ms()
+        begins = self.partition.clock_ms < 0 and pace.waits_at(day, now_ms)
+        return (begins or self._between_days) and pace.waits(day - 1, now_ms, time.monotonic())
 
     def _check_log(
         self, claim: PartitionClaim, offset: int, start: int, end: int, topic_id: str
@@ -206,11 +134,12 @@ class PartitionWorker:
 
     async def _load(self, claim: PartitionClaim) -> None:
         settings = self._settings
-        builder = ColumnBuilder(self._spec, settings.currency or None, 0)
+        self._builder = ColumnBuilder(self._spec, settings.currency or None, 0)
         encoder = ChangeEncoder(settings.namespace, self._spec.spec.names)
         self.partition = Partition(
-            self._spec, policy_of(settings), builder, encoder, self._erase_key
+            self._spec, policy_of(settings), self._builder, encoder, self._tasks.erase_key
         )
+        self._held = Piece()
         self._adoption = self._first_adoption() if claim.n == 0 else claim.adoption
         if self._adoption.number:
             await self._tasks.models.read(self._adoption.number)
@@ -224,9 +153,9 @@ class PartitionWorker:
         self.partition.set_panel_bits(model.panel_bits if model else 0)
 
     def _first_adoption(self) -> Adoption:
-        """A partition that begins takes the living model at once."""
-        latest = self._tasks.models.latest
-        return Adoption() if latest is None else Adoption(latest.number, -1, -1, latest.generation)
+        """A partition that begins takes a fixed model at once."""
+        fixed = self._tasks.models.fixed
+        return Adoption() if fixed is None else Adoption(fixed.number, -1, -1, fixed.generation)
 
     def _adopted_model(self) -> Model | None:
         adoption = self._adoption
@@ -271,20 +200,73 @@ class PartitionWorker:
         await self._tasks.publisher.stop()
 
     async def _step(self) -> None:
-        records = await self._tasks.log.take(self._settings.batch_bytes, IDLE_S)  # 1
-        until = -1
-        if not records and self._tasks.log.caught_up:
-            until = self._follow()
-        waits = time.monotonic() - self._last_publish > OFFSETS_EVERY_S
-        if records or until > self.partition.clock_minute or self._next_adoption() or waits:
-            await self._batch(records, until, waits)
+        if self.waits:
+            await self._tasks.models.news(IDLE_S)
+            return
+        piece = await self._next_piece()  # 1
+        overdue = time.monotonic() - self._last_publish > OFFSETS_EVERY_S
+        moves = piece.records or piece.evidence or piece.until > self.partition.clock_minute
+        if moves or self._next_adoption() or overdue:
+            await self._batch(piece, overdue)
 
-    def _follow(self) -> int:
+    async def _next_piece(self) -> Piece:
+        """Take records and instants; no more than the open day where its end is to wait at."""
+        piece, self._held = self._held, Piece()
+        if not piece.records:
+            records = await self._tasks.log.take(self._settings.batch_bytes, IDLE_S)
+            until = self._target() if not records and self._caught_up else -1
+            piece = Piece(records, self._parse(records), until)
+        if self._tasks.models.fixed is not None:
+            return piece
+        if self.partition.clock_minute < 0:
+            return self._beginning(piece)
+        day = self.partition.open_day_number
+        if not self._tasks.pace.waits_at(day, _now_ms()):
+            return piece
+        return self._of_day(piece, day)
+
+    def _target(self) -> int:
+        """Minute up to which the clock may go without an event."""
         target = self._tasks.target_ms()
         if target < 0:
             return -1
-        self.partition.start_clock(target)
+        if self._tasks.models.fixed is not None:
+            self.partition.start_clock(target)
         return target // at.MINUTE_MS
+
+    def _beginning(self, piece: Piece) -> Piece:
+        """Start the clock, and tell the trainer that nothing was here before its day."""
+        first = self._first_beyond(piece, -1)
+        minute = piece.until
+        if first < len(piece.records):
+            entry = piece.parsed[first]
+            minute = epoch_ms(entry.ts) // at.MINUTE_MS if isinstance(entry, Event) else -1
+        if minute < 0:
+            return piece
+        self.partition.start_clock(minute * at.MINUTE_MS)
+        self._held = piece
+        before = DayTotals(minute // at.DAY_MINUTES - 1, (), (), ())
+        return Piece(evidence=[self._encoded(before, PanelBlock())])
+
+    def _of_day(self, piece: Piece, day: int) -> Piece:
+        """Hold back what is later than the day, and close it where something is."""
+        end = (day + 1) * at.DAY_MINUTES
+        first = self._first_beyond(piece, day)
+        if first == len(piece.records):
+            return Piece(piece.records, piece.parsed, min(piece.until, end), one_day=True)
+        self._held = Piece(piece.records[first:], piece.parsed[first:])
+        return Piece(piece.records[:first], piece.parsed[:first], end, one_day=True)
+
+    def _first_beyond(self, piece: Piece, day: int) -> int:
+        """Index of the first record that moves the clock beyond a day; else their number."""
+        last = (day + 1) * at.DAY_MINUTES
+        for i, (record, entry) in enumerate(zip(piece.records, piece.parsed, strict=True)):
+            if isinstance(entry, Event) and epoch_ms(entry.ts) // at.MINUTE_MS >= last:
+                latest = [record.timestamp + AHEAD_MS]
+                # What becomes a dead letter moves no clock.
+                if self._builder.build([entry], self.partition.clock_ms, latest).events:
+                    return i
+        return len(piece.records)
 
     async def _settle(self) -> None:
         if self._published is not None:
@@ -293,48 +275,48 @@ class PartitionWorker:
 
     # ---- batch -------------------------------------------------------------------------
 
-    async def _batch(self, records: Sequence[Record], until: int, waits: bool) -> None:
-        evidence = self._fold(records, until)  # 2
-        taken = self.partition.take()
+    async def _batch(self, piece: Piece, overdue: bool) -> None:
+        self._adopt()  # 2
+        evidence = self._fold(piece)
+        taken, records = self.partition.take(), piece.records
         self._watch.check([d.index for d in taken.dead], len(records))
         offset = records[-1].offset + 1 if records else self._offset
         outbox = LogOutbox(
             Outbox(self._n + 1, tuple(taken.changes), self._dead(taken.dead, records)),
             tuple(evidence),
         )
-        adoption = self._next_adoption() or self._adoption
         await self._settle()  # 3
-        batch = self._log_batch(taken, offset, outbox, adoption)
+        batch = self._log_batch(taken, offset, outbox)
         await self._tasks.store.commit(batch, self._n)  # 4
         self._n, self._offset = batch.n, offset
-        self._after_commit(taken, adoption)
+        self._after_commit(taken)
         self.applied += len(records)
-        if outbox.out.changes or outbox.out.dead_letters or evidence or waits or records:
+        if outbox.out.changes or outbox.out.dead_letters or evidence or overdue or records:
             self._last_publish = time.monotonic()
             minute = self.partition.clock_minute
             self._published = asyncio.create_task(  # 5
                 self._tasks.publisher.publish(batch.n, offset, minute, outbox)
             )
 
-    def _fold(self, records: Sequence[Record], until: int) -> list[bytes]:
+    def _fold(self, piece: Piece) -> list[bytes]:
         """Apply records and instants; returns the evidence of each day that closed."""
-        parsed, latest = self._parse(records)
-        self.partition.stage(parsed, latest)
-        evidence: list[bytes] = []
-        while not self.partition.run(until):
+        self.partition.stage(piece.parsed, [r.timestamp + AHEAD_MS for r in piece.records])
+        evidence = list(piece.evidence)
+        while not self.partition.run(piece.until):
             evidence.append(self._evidence())
             self._panel = []
             self.partition.open_day()
+            if piece.one_day:
+                break
         return evidence
 
-    def _parse(self, records: Sequence[Record]) -> tuple[list[Parsed], list[int]]:
-        payloads = [r.value or b"" for r in records]
-        parsed = parse_json_lines(payloads)
+    def _parse(self, records: Sequence[Record]) -> list[Parsed]:
+        parsed = parse_json_lines([r.value or b"" for r in records])
         known = self.partition.slot_of
         for record, entry in zip(records, parsed, strict=True):
             if isinstance(entry, Event):
                 self._check_key(record, entry, first=known(entry.customer_id) is None)
-        return parsed, [r.timestamp + AHEAD_MS for r in records]
+        return parsed
 
     def _check_key(self, record: Record, event: Event, *, first: bool) -> None:
         key = event.customer_id.encode("utf-8", "surrogatepass")
@@ -350,33 +332,44 @@ class PartitionWorker:
     def _evidence(self) -> bytes:
         """The closed day of this partition, for the trainer."""
         blocks = [*self._panel, _block(self.partition.take_panel())]
-        return msgspec.msgpack.encode(
-            DayEvidence(
-                self.number,
-                self._adoption.number,
-                self.partition.first_ms,
-                msgspec.msgpack.encode(self.partition.day_totals()),
-                PanelBlock(b"".join(b.keys for b in blocks), b"".join(b.raw for b in blocks)),
-            )
+        panel = PanelBlock(b"".join(b.keys for b in blocks), b"".join(b.raw for b in blocks))
+        return self._encoded(self.partition.day_totals(), panel)
+
+    def _encoded(self, totals: DayTotals, panel: PanelBlock) -> bytes:
+        told = DayEvidence(
+            self.number,
+            self._adoption.number,
+            self.partition.first_ms,
+            msgspec.msgpack.encode(totals),
+            panel,
         )
+        return msgspec.msgpack.encode(told)
 
     def _next_adoption(self) -> Adoption | None:
-        """The model to use from the next batch on, where there is a newer one."""
-        latest = self._tasks.models.latest
-        if latest is None or latest.number <= self._adoption.number:
-            return None
+        """The model to use from the next instant on, where there is a newer one."""
         minute = self.partition.clock_minute + 1
-        same = latest.generation == self._adoption.generation
+        model = self._tasks.models.at(minute)
+        if model is None or model.number <= self._adoption.number:
+            return None
+        same = model.generation == self._adoption.generation
         return Adoption(
-            latest.number,
+            model.number,
             minute,
             self._adoption.generation_minute if same else minute,
-            latest.generation,
+            model.generation,
         )
 
-    def _log_batch(
-        self, taken: Taken, offset: int, outbox: LogOutbox, adoption: Adoption
-    ) -> LogBatch:
+    def _adopt(self) -> None:
+        adoption = self._next_adoption()
+        if adoption is None:
+            return
+        self._adoption = adoption
+        model = self._adopted_model()
+        if model is not None:
+            self.partition.adopt(model)
+            self.partition.set_panel_bits(model.panel_bits)
+
+    def _log_batch(self, taken: Taken, offset: int, outbox: LogOutbox) -> LogBatch:
         turns = self.partition.policy
         new = [
             (int(turn_of(turns, text_hash(r.customer_id))), r.customer_id)
@@ -387,20 +380,14 @@ class PartitionWorker:
             (int(turn_of(turns, text_hash(customer_id))), customer_id) for customer_id in taken.left
         ]
         return LogBatch(
-            outbox.out.n, offset, taken.meta, adoption, outbox, taken.records, new, ended,
+            outbox.out.n, offset, taken.meta, self._adoption, outbox, taken.records, new, ended,
             _block(taken.panel), bool(outbox.evidence), self._watch.flags,
         )  # fmt: skip
 
-    def _after_commit(self, taken: Taken, adoption: Adoption) -> None:
+    def _after_commit(self, taken: Taken) -> None:
         self._known = taken.meta.next_slot
         if len(taken.panel.keys):
             self._panel.append(_block(taken.panel))
-        if adoption is not self._adoption:
-            self._adoption = adoption
-            model = self._adopted_model()
-            if model is not None:
-                self.partition.adopt(model)
-                self.partition.set_panel_bits(model.panel_bits)
 
     def _dead(self, dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[bytes, ...]:
         return tuple(
@@ -419,3 +406,7 @@ class PartitionWorker:
 
 def _block(rows: PanelRows) -> PanelBlock:
     return PanelBlock(rows.keys.tobytes(), rows.raw.tobytes())
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

@@ -52,6 +52,21 @@ def test_mismatch_is_reported_with_the_remedy(stack: LocalStack, namespace: str)
 
 
 @pytest.mark.slow
+def test_retention_nobody_chose_is_no_mismatch(stack: LocalStack, namespace: str) -> None:
+    """Made with a longer retention all is well, with a shorter one it is said; neither exits 3."""
+    made = run(stack, "create", "--namespace", namespace, "--retention-days", "forever")
+    assert made.exit_code == 0
+    result = run(stack, "describe", "--namespace", namespace)
+    assert (result.exit_code, result.stderr) == (0, "")
+    short = f"{namespace}-short"
+    made = run(stack, "create", "--namespace", short, "--retention-days", "130")
+    assert made.exit_code == 0
+    result = run(stack, "describe", "--namespace", short)
+    assert (result.exit_code, result.stderr.count("warning: ")) == (0, 3)
+    assert f"expected retention.ms {142 * DAY_MS}, got {130 * DAY_MS}" in result.stderr
+
+
+@pytest.mark.slow
 def test_missing_topics_and_too_many_copies(stack: LocalStack, namespace: str) -> None:
     """What does not exist is named; one broker cannot keep three copies."""
     result = run(stack, "describe", "--namespace", namespace)

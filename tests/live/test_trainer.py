@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, Row, rows
 
-from segstream.adapters.kafka_trainer import STATE_KEY
+from segstream.adapters.kafka_models import STATE_KEY
 from segstream.adapters.memory import MemorySink, MemorySource, MemoryStore
 from segstream.core.events import parse_json_lines
 from segstream.core.model import Model
@@ -124,3 +124,38 @@ def test_adoption(place: Place, roles: Roles) -> None:
     changes = [msgspec.json.decode(r.value) for r in place.read(place.names.changes)]
     assert {change["data"]["model"] for change in changes} <= versions
     assert "first" in {change["data"]["reason"] for change in changes}
+
+
+def kept(place: Place) -> dict[bytes, bytes]:
+    """What compaction leaves of the evidence, sooner or later."""
+    last = {r.key: r.value for r in place.read(place.names.evidence)}
+    return {key: value for key, value in last.items() if value is not None}
+
+
+def days_of(keys: Iterable[bytes], partition: int) -> list[int]:
+    """Days of a partition's messages."""
+    split = [key.decode().split(":") for key in keys]
+    return sorted(int(day) for p, day in split if int(p) == partition)
+
+
+def test_trainer_away(place: Place, tmp_path: Path) -> None:
+    """Each day of each partition is kept until a trainer has closed it, and no longer."""
+    roles = Roles(place, tmp_path, None, "trainer_wait_s = 0.5\n" + TOML)
+    try:
+        roles.add("w")
+        place.wait(days(0, 20)[-1].time_ms // 60_000, PATIENCE_S, roles.check)
+        waiting = kept(place)
+        begun, stands = (days(0, 20)[i].time_ms // 86_400_000 for i in (0, -1))
+        for partition in place.partitions:
+            assert days_of(waiting, partition) == list(range(begun - 1, stands))
+        roles.add_trainer()
+        until(lambda: not kept(place), PATIENCE_S, roles.check)
+        end(roles.trainers.pop(), signal.SIGKILL)
+        own = embedded(days(0, 20), place)[0]
+        assert msgspec.to_builtins(models(place)[0]) == msgspec.to_builtins(own)
+        place.send(days(20, 22))
+        until(lambda: bool(kept(place)), PATIENCE_S, roles.check)
+        roles.add_trainer()
+        until(lambda: not kept(place), PATIENCE_S, roles.check)
+    finally:
+        roles.close()

@@ -16,6 +16,7 @@ import pandas as pd
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
+from segstream.adapters.kafka_clients import new_reader
 from segstream.adapters.redis_store import RedisStore, connect
 from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder
@@ -66,10 +67,7 @@ async def audit(settings: Settings, kafka: KafkaSettings, redis_url: str) -> Aud
     """Compare; read everything from its beginning, change nothing."""
     spec = compile_spec(settings)
     names = kafka.topics(settings.namespace)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, isolation_level="read_committed",
-        auto_offset_reset="earliest", enable_auto_commit=False,
-    )  # fmt: skip
+    consumer = new_reader(kafka)
     redis = connect(redis_url)
     await consumer.start()
     found = Audit()

@@ -1,4 +1,4 @@
-"""Faust: supervises the worker, runs its timers and the low-rate agents.
+"""Faust: supervises the roles, runs their timers and the low-rate agents.
 
 The hot path is a service that reads with aiokafka, Faust's own driver, and not an agent: an agent
 acknowledges in a `finally`, so a batch whose body raises is committed unprocessed, and it cannot
@@ -13,41 +13,77 @@ import logging
 import shutil
 import signal
 import tempfile
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import faust
+import msgspec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from segstream.adapters.kafka_log import Outages, pause_s
-from segstream.adapters.kafka_worker import KafkaWorker, WorkerOptions
-from segstream.errors import SegstreamError
+from segstream.adapters.kafka_clients import connection, password, ssl_context
+from segstream.adapters.kafka_worker import WorkerOptions
+from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
+from segstream.adapters.permissions import Needs, check_permissions
+from segstream.kafka_settings import KafkaSettings
 from segstream.settings import Settings
 
 LOG: Final = logging.getLogger("segstream.worker")
 
 # Faust answers nothing on it here; the metrics role has a server of its own.
 _NO_WEB: Final = False
+# Beyond the time to drain: to close clients, to leave the group.
+_LEAVE_S: Final = 8.0
+
+
+class Role(Protocol):
+    """A worker or a trainer."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it must be allowed on the brokers."""
+        ...
+
+    async def start(self) -> None:
+        """Begin; waits for what is away."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until something fails for good, and raise it."""
+        ...
+
+    async def stop(self) -> None:
+        """End what was started."""
+        ...
+
+
+class _Data(msgspec.Struct):
+    reason: str
+
+
+class _Change(msgspec.Struct):
+    data: _Data
 
 
 def new_app(
-    settings: Settings, options: WorkerOptions, failures: list[SegstreamError]
+    settings: Settings, kafka: KafkaSettings, roles: Sequence[Role], failures: list[Exception]
 ) -> faust.App:
-    """Make the worker application; nothing connects before it starts.
+    """Make the application; nothing connects before it starts.
 
     Parameters
     ----------
     failures
-        Takes what the worker fails with for good; the application is asked to stop then.
+        Takes what a role fails with for good; the application is asked to stop then.
     """
-    names = options.kafka.topics(settings.namespace)
+    names = kafka.topics(settings.namespace)
     # Faust makes a data directory though nothing is kept in it; it goes with the process.
     folder = tempfile.mkdtemp(prefix="segstream-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     app = faust.App(
         f"{settings.namespace}-segments",
-        broker=f"kafka://{options.kafka.bootstrap.replace(',', ';')}",
+        broker=f"kafka://{kafka.bootstrap.replace(',', ';')}",
+        broker_credentials=_credentials(kafka),
         store="memory://",
         datadir=folder,
         topic_disable_leader=True,
@@ -55,92 +91,125 @@ def new_app(
         web_enabled=_NO_WEB,
         value_serializer="raw",
         key_serializer="raw",
-        broker_session_timeout=options.kafka.session_timeout_ms / 1000,
-        broker_heartbeat_interval=options.kafka.session_timeout_ms / 4000,
+        broker_session_timeout=kafka.session_timeout_ms / 1000,
+        broker_heartbeat_interval=kafka.session_timeout_ms / 4000,
         consumer_auto_offset_reset="earliest",
     )
     changes = app.topic(names.changes, value_type=bytes, key_type=bytes)
     current = app.topic(names.current_segment, value_type=bytes, key_type=bytes)
-
-    @app.service
-    class HotPath(Service):
-        """Hosts the partitions' tasks."""
-
-        _worker: KafkaWorker | None = None
-
-        async def on_start(self) -> None:
-            worker = KafkaWorker(settings, options)
-            try:
-                await worker.start()
-            except SegstreamError as error:
-                _fail(failures, error)
-            else:
-                self._worker = worker
-
-        @Service.task
-        async def watch(self) -> None:
-            if self._worker is None:
-                return
-            try:
-                await self._worker.wait()
-            except SegstreamError as error:
-                _fail(failures, error)
-
-        async def on_stop(self) -> None:
-            if self._worker is not None:
-                await self._worker.stop()
+    for role in roles:
+        app.service(_hosted(role, failures))
 
     @app.agent(changes, name="current-segment")
     async def keep_current(stream: Any) -> None:
-        """Keep the last change of each customer in the compacted topic."""
+        """Keep the last change of each customer in the compacted topic; of an erased one none."""
         async for key, value in stream.items():
-            await current.send(key=key, value=value)
+            await current.send(key=key, value=current_of(value))
 
     return app
 
 
-def _fail(failures: list[SegstreamError], error: SegstreamError) -> None:
+def current_of(change: bytes) -> bytes | None:
+    """What the compacted topic keeps of a change: a tombstone where the customer was erased."""
+    erased = msgspec.json.decode(change, type=_Change).data.reason == "erased"
+    return None if erased else change
+
+
+def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    context = ssl_context(kafka) if kafka.encrypted else None
+    if kafka.authenticated:
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=password(),
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def _hosted(role: Role, failures: list[Exception]) -> type[Service]:
+    """A service that runs a role; starting waits for nothing, so that a signal is heard."""
+
+    class Hosted(Service):
+        """Hosts one role."""
+
+        async def on_start(self) -> None:
+            self._life = asyncio.create_task(self._live())
+
+        async def _live(self) -> None:
+            try:
+                await role.start()
+                try:
+                    await role.wait()
+                finally:
+                    await role.stop()
+            except Exception as error:  # noqa: BLE001 - whatever it is, `run_roles` raises it
+                _fail(failures, error)
+
+        async def on_stop(self) -> None:
+            await cancelled(self._life)
+
+    return Hosted
+
+
+def _fail(failures: list[Exception], error: Exception) -> None:
     """Stop as at SIGTERM: Faust would print a trace of what is a message with a remedy."""
     failures.append(error)
     signal.raise_signal(signal.SIGTERM)
 
 
-def run_worker(settings: Settings, options: WorkerOptions) -> None:
-    """Run the application until it is stopped by a signal.
+class _Worker(faust.Worker):
+    """Faust's worker, which ends for certain once it was asked to."""
+
+    asked: Callable[[], None]
+
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        self.asked()
+        super()._schedule_shutdown(number)
+
+
+def run_roles(settings: Settings, options: WorkerOptions, roles: Sequence[Role]) -> None:
+    """Run roles as one Faust application until it is stopped by a signal.
 
     Raises
     ------
     SegstreamError
-        What the worker failed with for good.
+        What a role failed with for good.
     """
     # Of a broker that is away it says hundreds of lines a second; ours say it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    if not asyncio.run(_broker_answers(options.kafka.bootstrap)):
+    if not asyncio.run(_broker_answers(options.kafka, roles)):
         return
-    failures: list[SegstreamError] = []
-    app = new_app(settings, options, failures)
-    worker = faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
-    with contextlib.suppress(SystemExit):
-        worker.execute_from_commandline()
+    failures: list[Exception] = []
+    app = new_app(settings, options.kafka, roles, failures)
+    worker = _Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
+    with LastExit(options.drain_s + _LEAVE_S, failures) as last:
+        worker.asked = last.asked
+        with contextlib.suppress(SystemExit):
+            worker.execute_from_commandline()
     if failures:
         raise failures[0]
 
 
-async def _broker_answers(bootstrap: str) -> bool:
+async def _broker_answers(kafka: KafkaSettings, roles: Sequence[Role]) -> bool:
     """Wait for the broker, which Faust does not; False where a signal came first."""
-    loop, waiting = asyncio.get_running_loop(), asyncio.create_task(_await_broker(bootstrap))
+    loop, waiting = asyncio.get_running_loop(), asyncio.create_task(_await_broker(kafka, roles))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, waiting.cancel)
     await asyncio.wait([waiting])
+    if not waiting.cancelled():
+        waiting.result()
     return not waiting.cancelled()
 
 
-async def _await_broker(bootstrap: str) -> None:
+async def _await_broker(kafka: KafkaSettings, roles: Sequence[Role]) -> None:
     outages = Outages(LOG)
     for attempt in itertools.count():
-        client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        client = AIOKafkaClient(**connection(kafka))
         try:
             await client.bootstrap()
+            for role in roles:
+                await check_permissions(kafka, role.needs)
         except (KafkaError, OSError, TimeoutError) as error:
             outages.failed("kafka", error)
             await asyncio.sleep(pause_s(attempt))

@@ -10,14 +10,17 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, for_code
 
+from segstream.adapters.kafka_clients import connection
 from segstream.errors import ConfigError, SourceError
-from segstream.kafka_settings import KafkaSettings
+from segstream.kafka_settings import RETENTION, KafkaSettings
 
 BOOTSTRAP_MS: Final = 5_000
 # A day's panel vectors in one message.
 EVIDENCE_BYTES: Final = 8 << 20
 # A dead letter holds an event of the limit, and says more.
 DEAD_LETTER_BYTES: Final = 2 << 20
+# What was erased, or closed by the trainer, is off the disk about so long after.
+GONE_WITHIN_MS: Final = 86_400_000
 _EXISTS: Final = 36
 _TOO_FEW_BROKERS: Final = 38
 _COMPACTED: Final = {"cleanup.policy": "compact"}
@@ -49,6 +52,13 @@ class Mismatch:
     got: str
     remedy: str
 
+    @property
+    def is_longer(self) -> bool:
+        """Whether a retention is only longer than it need be."""
+        if self.key != RETENTION or not self.got.lstrip("-").isdigit():
+            return False
+        return self.got == "-1" or int(self.got) >= int(self.expected) >= 0
+
     def __str__(self) -> str:
         return f"{self.topic}: expected {self.key} {self.expected}, got {self.got}; {self.remedy}"
 
@@ -66,17 +76,19 @@ def wanted_topics(
     names, p = kafka.topics(namespace), kafka.partitions
     kept = {
         "cleanup.policy": "delete",
-        "retention.ms": str(kafka.retention_ms(longest_window_days)),
+        RETENTION: str(kafka.retention_ms(longest_window_days)),
     }
     dead = kept | {"max.message.bytes": str(DEAD_LETTER_BYTES)}
-    evidence = _COMPACTED | {"max.message.bytes": str(EVIDENCE_BYTES)}
+    personal = _COMPACTED | {"max.compaction.lag.ms": str(GONE_WITHIN_MS)}
+    # Evidence is a day's panel vectors; the trainer's state holds them while it checks a refit.
+    vectors = personal | {"max.message.bytes": str(EVIDENCE_BYTES)}
     laid_out = (
         (names.transactions, p, kept),
         (names.changes, p, kept),
-        (names.current_segment, p, _COMPACTED),
+        (names.current_segment, p, personal),
         (names.dead_letters, p, dead),
-        (names.models, 1, _COMPACTED),
-        (names.evidence, 1, evidence),
+        (names.models, 1, vectors),
+        (names.evidence, 1, vectors),
     )
     # With three copies two must have a message before it counts; with one there is no choice.
     safe = {"min.insync.replicas": str(max(1, kafka.replication - 1))}
@@ -125,17 +137,23 @@ def _partitions(wanted: Topic, found: Topic) -> Mismatch:
 class TopicAdmin:
     """The brokers, asked about topics.
 
+    Parameters
+    ----------
+    brokers
+        How to reach them; an address where they ask for nothing.
+
     Raises
     ------
     SourceError
         No broker answers, or one refuses.
     """
 
-    def __init__(self, bootstrap: str, bootstrap_ms: int = BOOTSTRAP_MS) -> None:
-        self._bootstrap = bootstrap
-        with broker_errors(bootstrap):
+    def __init__(self, brokers: str | KafkaSettings, bootstrap_ms: int = BOOTSTRAP_MS) -> None:
+        settings = KafkaSettings(bootstrap=brokers) if isinstance(brokers, str) else brokers
+        self._bootstrap = settings.bootstrap
+        with broker_errors(self._bootstrap):
             self._client = KafkaAdminClient(
-                bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=bootstrap_ms
+                **connection(settings), bootstrap_timeout_ms=bootstrap_ms
             )
 
     def __enter__(self) -> "TopicAdmin":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from segstream.core.events import Parsed
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
-from segstream.core.trainer import TrainerState
+from segstream.core.trainer_state import TrainerState
 from segstream.errors import FencedError, SourceError
 from segstream.ports import Batch, Chunk, Claim, Outbox, PanelBlock, Position
 

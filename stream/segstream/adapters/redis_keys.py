@@ -8,6 +8,7 @@ them together:
     {<namespace>:<p>}:roster:<m>    list    customer ids whose turn is minute m, in order
     {<namespace>:<p>}:panel         list    panel blocks of the open day
     <namespace>:clocks              hash    partition to clock hint; not part of the truth
+    <namespace>:erase-key           string  key of the HMAC that remembers erased ids
 """
 
 from typing import Final
@@ -62,3 +63,8 @@ def panel(namespace: str, partition: int) -> str:
 def clocks(namespace: str) -> str:
     """Key of the clock hints of all partitions."""
     return f"{namespace}:clocks"
+
+
+def erase_key(namespace: str) -> str:
+    """Key of the key of the HMAC that remembers erased ids."""
+    return f"{namespace}:erase-key"

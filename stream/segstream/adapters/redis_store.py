@@ -5,6 +5,7 @@ are never retried: a commit whose answer is lost is settled by the next claim, w
 it happened.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -44,7 +45,7 @@ class Adoption(msgspec.Struct, frozen=True):
 
 
 class DayEvidence(msgspec.Struct, frozen=True):
-    """What one partition tells the trainer of one day; absolute, keyed by partition."""
+    """What one partition tells the trainer of one day; absolute, keyed by partition and day."""
 
     partition: int
     model: int
@@ -147,6 +148,13 @@ async def check_server(redis: Redis, relaxed: bool) -> None:
                 f"redis: expected {name} {' or '.join(values)}, got {settings.get(name)}; "
                 f"set it in redis.conf, or: redis-cli CONFIG SET {name} {values[0]}"
             )
+
+
+async def erase_key(redis: Redis, namespace: str) -> bytes:
+    """Key of the HMAC that remembers erased ids: drawn by the first worker, kept for all."""
+    name = keys.erase_key(namespace)
+    await redis.set(name, secrets.token_bytes(32), nx=True)
+    return cast("bytes", await redis.get(name))
 
 
 def _text(value: object) -> str:

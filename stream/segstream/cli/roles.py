@@ -1,11 +1,11 @@
 """`segstream worker`, `trainer` and `up`: the roles on Kafka and Redis."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -18,7 +18,12 @@ from segstream.settings import Settings
 
 if TYPE_CHECKING:
     from segstream.adapters.audit import Audit
+    from segstream.adapters.faust_app import Role
     from segstream.adapters.kafka_worker import WorkerOptions
+    from segstream.adapters.outages import LastExit
+
+# Of the trainer: to finish a day, to leave the group.
+_STOP_S = 15.0
 
 
 def _role_options(command: Command) -> Command:
@@ -56,7 +61,10 @@ def _worker_options(
     with kafka_extra():
         from segstream.adapters.kafka_worker import WorkerOptions
 
-    return WorkerOptions(settings.kafka, redis, instance, read_model(model), relaxed)
+    return WorkerOptions(
+        settings.kafka, redis, instance, read_model(model), relaxed,
+        erase_key=os.environ.get("SEGSTREAM_ERASE_KEY", "").encode(),
+    )  # fmt: skip
 
 
 _MODEL = click.option(
@@ -88,9 +96,10 @@ def worker(
     settings = _settings(config, bootstrap, namespace)
     options = _worker_options(settings, redis, instance, model, relaxed)
     with kafka_extra():
-        from segstream.adapters.faust_app import run_worker
+        from segstream.adapters.faust_app import run_roles
+        from segstream.adapters.kafka_worker import KafkaWorker
 
-    run_worker(settings, options)
+    run_roles(settings, options, [KafkaWorker(settings, options)])
 
 
 @click.command()
@@ -109,8 +118,10 @@ def trainer(
     settings = _settings(config, bootstrap, namespace)
     with kafka_extra():
         from segstream.adapters.kafka_trainer import KafkaTrainer
+        from segstream.adapters.outages import LastExit
 
-    asyncio.run(_until_stopped([KafkaTrainer(settings, settings.kafka, instance)]))
+    with LastExit(_STOP_S) as last:
+        asyncio.run(_until_stopped(KafkaTrainer(settings, settings.kafka, instance), last))
 
 
 @click.command()
@@ -130,13 +141,14 @@ def up(
     settings = _settings(config, bootstrap, namespace)
     options = _worker_options(settings, redis, instance, model, relaxed)
     with kafka_extra():
+        from segstream.adapters.faust_app import Role, run_roles
         from segstream.adapters.kafka_trainer import KafkaTrainer
         from segstream.adapters.kafka_worker import KafkaWorker
 
-    roles: list[Any] = [KafkaWorker(settings, options)]
+    roles: list[Role] = [KafkaWorker(settings, options)]
     if model is None:
         roles.append(KafkaTrainer(settings, settings.kafka, instance))
-    asyncio.run(_until_stopped(roles))
+    run_roles(settings, options, roles)
 
 
 @click.command()
@@ -187,41 +199,32 @@ def _audit_words(found: "Audit") -> list[str]:
     return lines
 
 
-async def _started(role: Any, stopped: asyncio.Event) -> bool:
-    """Start a role, which waits for what is away; False where a signal came first."""
-    starting, halted = asyncio.create_task(role.start()), asyncio.create_task(stopped.wait())
-    await asyncio.wait([starting, halted], return_when=asyncio.FIRST_COMPLETED)
-    halted.cancel()
-    if starting.done():
-        starting.result()
-        return True
-    starting.cancel()
-    await asyncio.wait([starting])
-    return False
-
-
-async def _until_stopped(roles: list[Any]) -> None:
-    """Run roles until SIGINT or SIGTERM, or until one fails for good."""
+async def _until_stopped(role: "Role", last: "LastExit") -> None:
+    """Run a role until SIGINT or SIGTERM, or until it fails for good."""
     # Of a broker that is away it says hundreds of lines a second; ours say it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        last.asked()
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    started: list[Any] = []
+        loop.add_signal_handler(number, ask)
+    living, halted = asyncio.create_task(_live(role)), asyncio.create_task(stopped.wait())
+    await asyncio.wait([living, halted], return_when=asyncio.FIRST_COMPLETED)
+    halted.cancel()
+    if living.done():
+        return living.result()
+    living.cancel()
+    await asyncio.wait([living])
+    return None
+
+
+async def _live(role: "Role") -> None:
+    await role.start()
     try:
-        for role in roles:
-            if not await _started(role, stopped):
-                return
-            started.append(role)
-        waits = [asyncio.create_task(stopped.wait())]
-        waits.extend(asyncio.create_task(r.wait()) for r in started)
-        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()
+        await role.wait()
     finally:
-        for role in reversed(started):
-            with contextlib.suppress(Exception):
-                await role.stop()
+        await role.stop()

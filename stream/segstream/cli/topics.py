@@ -10,7 +10,14 @@ import msgspec
 
 from segstream.cli.options import config_option
 from segstream.errors import ConfigError
-from segstream.kafka_settings import DAY_MS, SPARE_DAYS, KafkaSettings, check_kafka, kafka_extra
+from segstream.kafka_settings import (
+    DAY_MS,
+    RETENTION,
+    SPARE_DAYS,
+    KafkaSettings,
+    check_kafka,
+    kafka_extra,
+)
 from segstream.main_job import read_settings
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ def create(config: Path | None, bytes_per_day: int | None, **given: Any) -> None
     layout = _layout(config, given)
     from segstream.adapters.kafka_topics import TopicAdmin
 
-    with TopicAdmin(layout.kafka.bootstrap) as admin:
+    with TopicAdmin(layout.kafka) as admin:
         created = admin.create(layout.topics)
         found = admin.describe([topic.name for topic in layout.topics])
     for topic in layout.topics:
@@ -89,6 +96,8 @@ def create(config: Path | None, bytes_per_day: int | None, **given: Any) -> None
 def describe(config: Path | None, **given: Any) -> None:
     """Show the topics as they are; exit code 3 where one is not as it should be.
 
+    A retention is compared where one is set; else it is a warning that it is too short.
+
     \b
     Example:
       segstream topics describe --config shop.toml
@@ -96,7 +105,7 @@ def describe(config: Path | None, **given: Any) -> None:
     layout = _layout(config, given)
     from segstream.adapters.kafka_topics import TopicAdmin
 
-    with TopicAdmin(layout.kafka.bootstrap) as admin:
+    with TopicAdmin(layout.kafka) as admin:
         found = admin.describe([topic.name for topic in layout.topics])
         sizes = admin.sizes()
     for topic in layout.topics:
@@ -161,11 +170,17 @@ def _described(topic: "Topic") -> str:
 
 
 def _refuse(layout: Layout, found: "dict[str, Topic]") -> None:
-    """Raise where topics are not as they should be."""
+    """Raise where topics are not as they should be; of a retention nobody chose only warn."""
     from segstream.adapters.kafka_topics import mismatches
 
     differing = []
     for topic in layout.topics:
         differing += mismatches(topic, found.get(topic.name), layout.kafka.bootstrap)
+    if layout.kafka.retention_days == "auto":
+        kept = [one for one in differing if one.key == RETENTION]
+        differing = [one for one in differing if one.key != RETENTION]
+        for one in kept:
+            if not one.is_longer:
+                click.echo(f"warning: {one}", err=True)
     if differing:
         raise ConfigError("topics are not as they should be\n" + "\n".join(map(str, differing)))

@@ -193,7 +193,7 @@ class Trainer:
             )  # fmt: skip
         state = changed(
             self._recorded(state, decision), model=model, checked_day=day, candidate=None,
-            refused=None,
+            refused=None, k_due=-1,
         )  # fmt: skip
         return self._begun(state, day, panel, ids)
 

@@ -22,13 +22,15 @@ import msgspec
 from tests.live.chaos.shop import fixed_model
 
 from segstream.adapters import kafka_worker
-from segstream.adapters.kafka_log import PartitionPublisher
-from segstream.adapters.kafka_worker import KafkaWorker, PartitionLog, WorkerOptions
+from segstream.adapters.kafka_log import PartitionLog
+from segstream.adapters.kafka_publisher import PartitionPublisher
+from segstream.adapters.kafka_worker import KafkaWorker, WorkerOptions
 from segstream.adapters.redis_store import LogBatch, LogOutbox, PartitionClaim, RedisStore
 from segstream.core.model import Model
 from segstream.errors import SegstreamError
 from segstream.settings import Settings
 from segstream.worker import PartitionWorker
+from segstream.worker_parts import Piece
 
 PATIENCE_S = 60.0
 JOB: dict[str, Any] = {}
@@ -112,8 +114,8 @@ class KilledLog(PartitionLog):
 class KilledWorker(PartitionWorker):
     """The real worker of a partition; dies after the pure step."""
 
-    def _fold(self, records: Any, until: int) -> list[bytes]:
-        found = super()._fold(records, until)
+    def _fold(self, piece: Piece) -> list[bytes]:
+        found = super()._fold(piece)
         past("batch 2|3")
         return found
 

@@ -30,6 +30,12 @@ class Roles:
         self.workers[name] = made
         return made
 
+    def add_up(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start worker and trainer in one process."""
+        made = self._start("up", "up", *options)
+        self.workers["up"] = made
+        return made
+
     def add_trainer(self) -> subprocess.Popen[bytes]:
         """Start a trainer."""
         self.trainers.append(self._start("trainer", "trainer"))

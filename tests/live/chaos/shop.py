@@ -85,8 +85,8 @@ def fixed_model() -> Model:
     return model
 
 
-def expected(settings: Settings, log: list[Row], model: Model) -> Expected:
-    """Run the embedded engine over the log."""
+def expected(settings: Settings, log: list[Row], model: Model | None) -> Expected:
+    """Run the embedded engine over the log, with a model or with a trainer of its own."""
     store, sink = MemoryStore(), MemorySink()
     engine = Engine(settings, store, sink, fixed_model=model)
     payloads = [row.value for row in log]

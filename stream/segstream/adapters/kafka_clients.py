@@ -1,0 +1,146 @@
+"""Every Kafka client of Segstream: consumers, producers and the admin's, made in one place."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from segstream.errors import ConfigError
+from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings
+
+# One message of the log is at most a megabyte; evidence of a day may be eight.
+_MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+_BATCH_BYTES: Final = 512 * 1024
+_STOP_S: Final = 5.0
+_RECONNECT_S: Final = 0.5
+_CLOSING: Final[set[asyncio.Task[None]]] = set()
+
+
+def connection(settings: KafkaSettings) -> dict[str, Any]:
+    """How aiokafka and kafka-python reach the brokers: address, encryption, who asks.
+
+    Raises
+    ------
+    ConfigError
+        The password or the file of certificates is not there.
+    """
+    given: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap.split(","),
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.encrypted:
+        given["ssl_context"] = ssl_context(settings)
+    if settings.authenticated:
+        given["sasl_mechanism"] = settings.sasl_mechanism
+        given["sasl_plain_username"] = settings.sasl_username
+        given["sasl_plain_password"] = password()
+    return given
+
+
+def password() -> str:
+    """Password of `kafka.sasl_username`; a settings file is no place for it."""
+    found = os.environ.get(PASSWORD_VARIABLE)
+    if not found:
+        raise ConfigError(
+            f"kafka.sasl_username: expected its password in ${PASSWORD_VARIABLE}, got none; set it"
+        )
+    return found
+
+
+def ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """Trust the certificates of `kafka.ssl_cafile`, or the system's."""
+    try:
+        return ssl.create_default_context(cafile=settings.ssl_cafile or None)
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigError(
+            f"kafka.ssl_cafile: expected a file of PEM certificates, got {settings.ssl_cafile!r}: "
+            f"{error}; check the path"
+        ) from error
+
+
+def new_reader(settings: KafkaSettings) -> AIOKafkaConsumer:
+    """A consumer without a group, from the beginning of what it is assigned."""
+    reader = AIOKafkaConsumer(
+        **connection(settings),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=200,
+    )
+    _gently(reader._client)
+    return reader
+
+
+def new_consumer(settings: KafkaSettings, group: str, instance: str | None) -> AIOKafkaConsumer:
+    """A consumer that commits nothing by itself; offsets go through the producers."""
+    consumer = AIOKafkaConsumer(
+        **connection(settings),
+        group_id=group,
+        group_instance_id=instance,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=settings.session_timeout_ms // 4,
+        rebalance_timeout_ms=settings.session_timeout_ms,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        fetch_max_wait_ms=20,
+        retry_backoff_ms=50,
+    )
+    _gently(consumer._client)
+    return consumer
+
+
+def new_producer(settings: KafkaSettings, transactional_id: str) -> AIOKafkaProducer:
+    """A transactional producer; starting it settles or aborts a zombie's transaction."""
+    producer = AIOKafkaProducer(
+        **connection(settings),
+        transactional_id=transactional_id,
+        compression_type="lz4",
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=_MAX_REQUEST_BYTES,
+        retry_backoff_ms=10,
+        linger_ms=0,
+    )
+    _gently(producer.client)
+    return producer
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer without waiting for what it still holds.
+
+    aiokafka's own `stop` flushes first, which lasts for as long as the broker is away.
+    """
+    # In a task of its own: aiokafka swallows a cancellation that comes while it closes.
+    closing = asyncio.create_task(_close(producer))
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+    await asyncio.wait([closing], timeout=_STOP_S)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(KafkaError, OSError, asyncio.CancelledError):
+        await producer._sender.close()
+    with contextlib.suppress(KafkaError, OSError):
+        await producer.stop()
+
+
+def _gently(client: Any) -> None:
+    """Pause after a connection that failed.
+
+    A producer looks for its coordinator again and again with the backoff that suits a broker
+    that is there: while it is away, six of them made 700 attempts a second.
+    """
+    attempt = client._get_conn
+
+    async def get_conn(*args: Any, **options: Any) -> Any:
+        connection = await attempt(*args, **options)
+        if connection is None:
+            await asyncio.sleep(_RECONNECT_S)
+        return connection
+
+    client._get_conn = get_conn

@@ -1,0 +1,245 @@
+"""Models as people and programs read them: tables, sentences, JSON."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.table import Table
+
+from segstream.core import layout as at
+from segstream.core.comparing import Compared
+from segstream.core.history import HistoryRow
+from segstream.core.identity import Descent
+from segstream.core.model import Model, Segment
+from segstream.core.portrait import quantity
+from segstream.core.spec import CompiledSpec
+from segstream.core.trainer_state import Command, Decision
+from segstream.ports import Standing
+
+
+def iso_day(day: int) -> str:
+    """Write a day since 1970 as a date."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y-%m-%d")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+# ---- list ------------------------------------------------------------------------------
+
+
+def list_table(rows: Sequence[HistoryRow], models: Sequence[Model]) -> Table:
+    """One line per model or refused candidate."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "from", "reason"):
+        table.add_column(name, no_wrap=True)
+    for name in ("segments", "customers", "wcss", "silhouette"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trigger", overflow="fold")
+    for name in ("gain", "moved"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        serves = bool(models) and row.last == models[-1].version
+        version = f"{row.version} to {row.last}" if row.last != row.version else row.version
+        table.add_row(
+            f"[bold]{version}[/]" if serves else version or "-",
+            iso_day(row.day),
+            row.reason,
+            "" if row.segments is None else str(row.segments),
+            "" if row.customers is None else f"{row.customers:,}",
+            _figure(row.wcss, 0),
+            _figure(row.silhouette, 2),
+            row.trigger,
+            _percent(row.gain),
+            _percent(row.moved),
+        )
+    return table
+
+
+def standing_words(models: Sequence[Model], standing: Standing) -> list[str]:
+    """What serves, what was checked last, what waits."""
+    trainer = standing.trainer
+    lines = [f"{models[-1].version} serves." if models else f"No model yet: {trainer.waiting}."]
+    checks = [d for d in trainer.decisions if d.trigger not in ("rollback", "import")]
+    if checks:
+        last = checks[-1]
+        best = max(last.gain_warm, last.gain_fresh)
+        lines.append(
+            f"{len(checks)} checks so far; the last on {iso_day(last.day)} won {best:.1%}"
+            f"{f': {last.objection}' if last.objection else ''}."
+        )
+    if trainer.refused is not None:
+        lines.append(
+            f"The candidate of {iso_day(trainer.refused.day)} was refused; "
+            "`segstream models promote` lets it serve."
+        )
+    if trainer.candidate is not None:
+        lines.append(f"A candidate is scored when {iso_day(standing.open_day)} (UTC) closes.")
+    for number, command in enumerate(trainer.commands):
+        day = iso_day(standing.open_day + number)
+        lines.append(f"Waiting: {command_words(command)}, when {day} (UTC) closes.")
+    return lines
+
+
+def command_words(command: Command) -> str:
+    """Say what was asked for."""
+    if command.model is None:
+        return command.kind
+    if command.kind == "rollback":
+        return f"rollback to {command.model.version}"
+    return f"import of {len(command.model.segments)} segments"
+
+
+def refused_words(rows: Sequence[HistoryRow]) -> list[str]:
+    """Why candidates do not serve."""
+    return [f"Refused on {iso_day(row.day)}: {row.objection}." for row in rows if row.objection]
+
+
+# ---- show ------------------------------------------------------------------------------
+
+
+def model_answer(
+    model: Model, serves: bool, decisions: Sequence[Decision], spec: CompiledSpec
+) -> dict[str, Any]:
+    """Everything of a model, ready for JSON."""
+    decision = next((d for d in decisions if d.version == f"{model.generation}.0"), None)
+    told = {d.segment: d for d in model.lineage}
+    fit = model.fit
+    return {
+        "version": model.version,
+        "serves": serves,
+        "from": iso_day(model.minute // at.DAY_MINUTES),
+        "reason": model.generation_reason,
+        "generation_from": iso_day(model.generation_minute // at.DAY_MINUTES),
+        "restores": model.restores if model.restores >= 0 else None,
+        "trigger": decision.trigger if decision else None,
+        "gain": decision.gain if decision else None,
+        "moved": decision.moved if decision and decision.gain is not None else None,
+        "quality": {
+            "customers": fit.panel, "wcss": fit.wcss, "silhouette": fit.silhouette,
+            "davies_bouldin": fit.davies_bouldin, "prediction_strength": fit.prediction_strength,
+            "starts": fit.starts, "seed": fit.seed, "curve": fit.curve,
+        },
+        "notices": list(model.notices),
+        "features": [
+            {"name": f.name, "label": spec.describe(f), "unit": f.unit, "use": f.use}
+            for f in spec.spec.features
+        ],
+        "population": dict(zip(model.features, model.population, strict=True)),
+        "segments": [_segment(model, s, told.get(s.id)) for s in model.segments],
+        "retired": [
+            {"id": s.id, "name": s.name, "lineage": _words(model, told.get(s.id), s.id)}
+            for s in model.retired
+        ],
+        "words": _model_words(model, serves, decision),
+    }  # fmt: skip
+
+
+def _segment(model: Model, segment: Segment, descent: Descent | None) -> dict[str, Any]:
+    return {
+        "id": segment.id,
+        "name": segment.name,
+        "named_by_owner": segment.named_by_owner,
+        "description": segment.description,
+        "strategy": segment.strategy,
+        "actions": list(segment.actions),
+        "customers": segment.customers,
+        "share": segment.share,
+        "averages": dict(zip(model.features, segment.average, strict=True)),
+        "centre": list(segment.centre),
+        "became": descent.fate if descent else None,
+        "parents": list(descent.parents) if descent else [],
+        "lineage": _words(model, descent, segment.id),
+    }
+
+
+def _words(model: Model, descent: Descent | None, segment: int) -> str:
+    """Say where a segment comes from, or where a retired one went."""
+    if descent is None:
+        return f"as in generation {model.restores}" if model.restores >= 0 else "there since then"
+    others = " and ".join(map(str, descent.parents))
+    if descent.fate == "retired":
+        return f"retired; most of its customers are now in {others}" if others else "retired"
+    if descent.fate == "survived":
+        return "survived" if descent.parents in ((segment,), ()) else f"survived; from {others}"
+    return f"{descent.fate} from {others}" if others else "new"
+
+
+def _model_words(model: Model, serves: bool, decision: Decision | None) -> list[str]:
+    fit = model.fit
+    what = f"restores generation {model.restores}" if model.restores >= 0 else ""
+    trigger = f"trigger: {decision.trigger}" if decision else ""
+    of_generation = "; ".join(filter(None, (what, trigger)))
+    day = iso_day(model.minute // at.DAY_MINUTES)
+    begun = iso_day(model.generation_minute // at.DAY_MINUTES)
+    since = f"generation {model.generation} ({model.generation_reason}) since {begun}"
+    scores = (
+        ("silhouette", fit.silhouette), ("Davies-Bouldin", fit.davies_bouldin),
+        ("prediction strength", fit.prediction_strength),
+    )  # fmt: skip
+    told = ", ".join(f"{name} {_or_unknown(score)}" for name, score in scores)
+    lines = [
+        f"[bold]{model.version}[/]{' serves' if serves else ''}, from {day} (UTC)",
+        f"{since}: {of_generation}" if of_generation else since,
+        f"quality: {told}; WCSS {fit.wcss:,.0f} of {fit.panel:,} customers",
+    ]
+    return [*lines, *(f"notice: {notice}" for notice in model.notices)]
+
+
+def _or_unknown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def segments_table(model: Model, spec: CompiledSpec) -> Table:
+    """Features down, segments across: averages in real units."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for segment in model.segments:
+        table.add_column(f"{segment.id} {segment.name}", justify="right", overflow="fold")
+    table.add_column("all customers", justify="right", overflow="fold")
+    table.add_row(
+        "share", *(f"{s.share:.1%}" for s in model.segments), f"{model.fit.panel:,} customers"
+    )
+    for j, feature in enumerate(spec.spec.features):
+        row = [quantity(s.average[j], feature.unit) for s in model.segments]
+        table.add_row(spec.describe(feature), *row, quantity(model.population[j], feature.unit))
+    return table
+
+
+# ---- diff ------------------------------------------------------------------------------
+
+
+def diff_table(then: Model, now: Model, compared: Sequence[Compared], spec: CompiledSpec) -> Table:
+    """One line per segment of either model."""
+    features = {f.name: f for f in spec.spec.features}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("became", overflow="fold")
+    table.add_column("name", overflow="fold")
+    table.add_column(then.version, justify="right", no_wrap=True)
+    table.add_column(now.version, justify="right", no_wrap=True)
+    table.add_column("what changed most", overflow="fold")
+    for c in compared:
+        renamed = c.name_then and c.name_now and c.name_then != c.name_now
+        name = f"{c.name_then} → {c.name_now}" if renamed else c.name_now or c.name_then or ""
+        shifts = "; ".join(
+            f"{spec.describe(features[s.feature])} {quantity(s.then, features[s.feature].unit)} → "
+            f"{quantity(s.now, features[s.feature].unit)}"
+            for s in c.shifts
+        )
+        table.add_row(
+            str(c.segment), _became(c), name, _percent(c.share_then), _percent(c.share_now), shifts
+        )
+    return table
+
+
+def _became(compared: Compared) -> str:
+    others = " and ".join(map(str, compared.parents))
+    if compared.became in ("survived", "returned") or not others:
+        return compared.became
+    return f"{compared.became} {'into' if compared.became == 'retired' else 'from'} {others}"

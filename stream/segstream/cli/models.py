@@ -1,0 +1,290 @@
+"""`segstream models`: what the models have been, and what a person asks of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from segstream.adapters.state_models import StateModels
+from segstream.cli.model_tables import (
+    command_words,
+    diff_table,
+    iso_day,
+    list_table,
+    model_answer,
+    refused_words,
+    segments_table,
+    standing_words,
+)
+from segstream.cli.options import Command as ClickCommand
+from segstream.cli.options import json_option, state_option
+from segstream.core.comparing import compare
+from segstream.core.drift import watched
+from segstream.core.generations import restored
+from segstream.core.history import former, history, model_of
+from segstream.core.model import Model
+from segstream.core.trainer_state import Command
+from segstream.errors import StateError
+from segstream.ports import ModelHistory, Standing
+from segstream.settings import Settings, compile_spec
+from segstream.view import stored_settings
+
+
+@click.group()
+def models() -> None:
+    """Look at the models, compare them, and say which one is to serve."""
+
+
+def place_options(command: ClickCommand) -> ClickCommand:
+    """Where the models are: a state directory."""
+    return state_option(json_option(command))
+
+
+@contextmanager
+def opened(state: Path) -> Iterator[tuple[ModelHistory, Settings]]:
+    """Open the models of a place.
+
+    Raises
+    ------
+    StateError
+        There are none to open.
+    """
+    settings = stored_settings(state)
+    with closing(StateModels(state, settings.spec.digest)) as history:
+        yield history, settings
+
+
+# ---- looking ---------------------------------------------------------------------------
+
+
+@models.command("list")
+@click.option("--all", "every", is_flag=True, help="Every daily revision and every check.")
+@place_options
+def list_(every: bool, state: Path, as_json: bool) -> None:
+    """List generations and refused candidates, with their figures.
+
+    \b
+    Example:
+      segstream models list --state state
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, _):
+        found, standing = kept.models(), kept.standing()
+    rows = history(found, standing.trainer.decisions, every)
+    if as_json:
+        serving = found[-1].version if found else None
+        told = [msgspec.to_builtins(row) | {"day": iso_day(row.day)} for row in rows]
+        waiting = [command_words(command) for command in standing.trainer.commands]
+        click.echo(json.dumps({"serving": serving, "commands": waiting, "models": told}))
+        return
+    console = Console()
+    console.print(list_table(rows, found))
+    for line in (*refused_words(rows), *standing_words(found, standing)):
+        console.print(line)
+
+
+@models.command()
+@click.argument("version", required=False)
+@place_options
+def show(version: str | None, state: Path, as_json: bool) -> None:
+    """Show one model: segments, averages, where they come from, quality; the living one by default.
+
+    \b
+    Examples:
+      segstream models show
+      segstream models show 2
+      segstream models show 2.31 --json
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, settings):
+        found, standing = kept.models(), kept.standing()
+    model = model_of(found, version) if version else serving(found, standing)
+    spec = compile_spec(settings)
+    answer = model_answer(model, model is found[-1], standing.trainer.decisions, spec)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    console = Console()
+    for line in answer["words"]:
+        console.print(line)
+    console.print(segments_table(model, spec))
+    for segment in answer["segments"]:
+        console.print(f"{segment['id']} [bold]{segment['name']}[/]: {segment['lineage']}")
+        console.print(f"  {segment['strategy']}")
+
+
+@models.command()
+@click.argument("then", metavar="V1")
+@click.argument("now", metavar="V2")
+@place_options
+def diff(then: str, now: str, state: Path, as_json: bool) -> None:
+    """Compare two models segment by segment: what became of each, shares, averages, names.
+
+    \b
+    Example:
+      segstream models diff 1 2
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, settings):
+        found = kept.models()
+    pair = (model_of(found, then), model_of(found, now))
+    if pair[0].number > pair[1].number:
+        pair = pair[::-1]
+    spec = compile_spec(settings)
+    # What grows with time alone would always have changed most.
+    told_of = {n for n, seen in zip(spec.spec.names, watched(spec).tolist(), strict=True) if seen}
+    compared = compare(found, *pair, told_of)
+    if as_json:
+        told = {"then": pair[0].version, "now": pair[1].version}
+        click.echo(json.dumps(told | {"segments": msgspec.to_builtins(compared)}))
+        return
+    Console().print(diff_table(*pair, compared, spec))
+
+
+# ---- commands --------------------------------------------------------------------------
+
+
+@models.command()
+@place_options
+def promote(state: Path, as_json: bool) -> None:
+    """Let the candidate serve that the gate refused last.
+
+    \b
+    Example:
+      segstream models promote
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, _):
+        _, standing = ready(kept)
+        refused = standing.trainer.refused
+        waits = any(c.kind == "promote" and c.model is None for c in standing.trainer.commands)
+        if refused is None or waits:
+            got = "one that is promoted already" if waits else "none"
+            raise StateError(
+                f"promote: expected a candidate that the gate refused, got {got}; "
+                "see `segstream models list`, or ask for another with `segstream models recluster`"
+            )
+        what = f"the candidate of {iso_day(refused.day)}"
+        give(kept, Command("promote"), f"promote {what}", as_json)
+
+
+@models.command()
+@click.argument("version", required=False)
+@place_options
+def rollback(version: str | None, state: Path, as_json: bool) -> None:
+    """Let an earlier model serve again: the last of the former generation by default.
+
+    \b
+    Examples:
+      segstream models rollback
+      segstream models rollback 2.31
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, _):
+        living, standing = ready(kept)
+        found = kept.models()
+        target = model_of(found, version) if version else former(found, living)
+        if target.number == living.number:
+            raise StateError(
+                f"rollback: expected an earlier model than {living.version}, which serves; "
+                "see `segstream models list`"
+            )
+        # Refuses a model of another feature spec here, where somebody reads it.
+        restored(living, target, standing.open_day, 0)
+        give(kept, Command("rollback", model=target), f"roll back to {target.version}", as_json)
+
+
+@models.command()
+@click.option("--k", type=click.IntRange(1, 64), help="Number of segments; as many as now.")
+@place_options
+def recluster(k: int | None, state: Path, as_json: bool) -> None:
+    """Fit the customers anew and let that serve, past the gate.
+
+    \b
+    Examples:
+      segstream models recluster
+      segstream models recluster --k 6
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with opened(state) as (kept, _):
+        living, _ = ready(kept)
+        segments = f"{k or len(living.segments)} segments"
+        give(kept, Command("recluster", k), f"fit {segments} anew", as_json)
+
+
+def ready(kept: ModelHistory) -> tuple[Model, Standing]:
+    """Return the living model, where a trainer can be told something.
+
+    Raises
+    ------
+    StateError
+        There is no model yet, or one that was given for good.
+    """
+    refuse_given(kept)
+    standing = kept.standing()
+    model = standing.trainer.model
+    if model is None:
+        raise StateError(
+            f"state: expected a model, got none yet: {standing.trainer.waiting}; feed more "
+            "events, or bring your own segments with `segstream models import`"
+        )
+    return model, standing
+
+
+def refuse_given(kept: ModelHistory) -> None:
+    """Refuse a state that keeps to a model given to it: it has no trainer.
+
+    Raises
+    ------
+    StateError
+    """
+    if kept.standing().trainer.model is None and kept.models():
+        raise StateError(
+            "state: expected a trainer, got a model that was given with --model and stays; "
+            "choose a new --state directory and run without --model"
+        )
+
+
+def serving(found: list[Model], standing: Standing) -> Model:
+    """Return the newest model.
+
+    Raises
+    ------
+    StateError
+        There is none yet.
+    """
+    if not found:
+        raise StateError(
+            f"state: expected a model, got none yet: {standing.trainer.waiting}; feed more events"
+        )
+    return found[-1]
+
+
+def give(
+    kept: ModelHistory, command: Command, what: str, as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Leave a command, and say when it takes effect and what serves until then.
+
+    Parameters
+    ----------
+    more
+        What the JSON answer says besides.
+    """
+    standing = kept.standing()
+    waiting = len(standing.trainer.commands)
+    kept.give(command)
+    # A fit is asked for when one day closes, and serves when the next does.
+    fits = command.kind == "recluster"
+    day = iso_day(standing.open_day + waiting + fits)
+    model = standing.trainer.model
+    until = model.version if model else None
+    if as_json:
+        told = {"command": command.kind, "what": what, "when_closes": day, "before": waiting}
+        click.echo(json.dumps(told | {"serves_until_then": until} | dict(more or {})))
+        return
+    click.echo(f"Noted: {what}. It takes effect when the UTC day {day} closes.")
+    if waiting:
+        click.echo(
+            f"Before it, one a day: {', '.join(map(command_words, standing.trainer.commands))}."
+        )
+    click.echo(f"Until then {f'model {until} serves' if until else 'there is no model'}.")
