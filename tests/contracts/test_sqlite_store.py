@@ -11,6 +11,7 @@ import pytest
 from tests.contracts.batches import SPEC, batch, model
 
 from segstream.adapters.sqlite_store import FILE_NAME, STATE_VERSION, SqliteStore
+from segstream.core.partition import StoredRecord
 from segstream.errors import FencedError, OutputError, SegstreamError, StateError
 
 TOKEN = "a token"  # noqa: S105 - names a state
@@ -195,3 +196,55 @@ def test_the_ledger_is_kept_in_order(state: Path) -> None:
         for n, ledger in ((2, b"a" * 40), (3, b""), (4, b"b" * 80)):
             store.commit(batch(claim, n, ledger=ledger))
         assert store.ledger() == b"a" * 40 + b"b" * 80
+
+
+def rows(state: Path) -> list[tuple[int, bytes, bytes]]:
+    """Entries, ids and records of each row of the log."""
+    with closing(sqlite3.connect(state / FILE_NAME)) as db:
+        return db.execute("SELECT length(slots) / 8, ids, payload FROM records").fetchall()
+
+
+def test_the_log_stays_within_its_bound(state: Path) -> None:
+    """However often records change, the log keeps to a bound, and each record to its newest."""
+    held = {0: b"batch 1", 1: b"\x01"}
+    with closing(opened(state)) as store:
+        claim = store.claim()
+        for n in range(2, 40):
+            # A third changes often, the rest once in a while; some end.
+            slots = [*range(1_000), *range(1_000 + n % 7, 3_000, 7)]
+            fresh = {slot: b"%d of %d" % (slot, n) for slot in slots if slot in held or n < 9}
+            ended = [n, 1_000 + n] if n > 20 else []
+            records = [StoredRecord(s, f"customer {s}", b) for s, b in fresh.items()]
+            store.commit(batch(claim, n, records=records, ended=ended))
+            held = {s: b for s, b in (held | fresh).items() if s not in ended}
+            assert {r.slot: r.blob for r in store.records()} == held
+            assert sum(row[0] for row in rows(state)) < 2 * 3_000 + 3 * 8_192
+    assert {r.slot: r.blob for r in opened_records(state)} == held
+
+
+def opened_records(state: Path) -> list[StoredRecord]:
+    with closing(SqliteStore.to_read(state)) as store:
+        return list(store.records())
+
+
+def test_what_ended_is_gone_when_the_state_is_closed(state: Path) -> None:
+    """No row keeps the id or an older record of one that ended, once the state was closed."""
+    with closing(opened(state)) as store:
+        claim = store.claim()
+        store.commit(batch(claim, 2))
+        store.commit(batch(claim, 3, ended=[1]))
+    assert len(rows(state)) == 1
+    assert rows(state)[0][1] == b"customer 2everybody'scustomer 3"
+    assert [r.slot for r in opened_records(state)] == [0, 2, 3]
+
+
+def test_after_a_batch_that_failed(state: Path) -> None:
+    """A batch that could not be written leaves the log as it was, also for the next one."""
+    with closing(opened(state)) as store:
+        claim = store.claim()
+        # Model 1 is there already: the write breaks off behind the records.
+        with pytest.raises(StateError):
+            store.commit(batch(claim, 2, models=[model(1)], ended=[0]))
+        store.commit(batch(claim, 2))
+        assert [r.slot for r in store.records()] == [0, 1, 2]
+        assert store.held().outbox.n == 2

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import msgspec
 from segstream.adapters.file_sink import FileSink
 from segstream.adapters.files import FileSource
 from segstream.adapters.sqlite_store import SqliteStore
+from segstream.adapters.state_models import StateModels
 from segstream.core.partition import StoredRecord
+from segstream.core.trainer_state import Command
 from segstream.engine import Engine
 from segstream.ports import Batch, Chunk, Claim, Outbox, Position
 from segstream.settings import Settings
@@ -142,6 +145,23 @@ class KilledEngine(Engine):
         super()._store_batch(chunk, position)
 
 
+class KilledModels(StateModels):
+    """The real way to the trainer's ear; dies before, within and after the commit."""
+
+    _writer = KilledStore
+
+
+def promote(folder: Path, digest: str) -> None:
+    """Command that the living segments serve anew, under the names A, B, ..."""
+    with closing(KilledModels(folder / "state", digest)) as kept:
+        living = kept.models()[-1]
+        named = [
+            msgspec.structs.replace(segment, name=chr(ord("A") + i))
+            for i, segment in enumerate(living.segments)
+        ]
+        kept.give(Command("promote", model=msgspec.structs.replace(living, segments=tuple(named))))
+
+
 def stream(job: dict[str, Any]) -> Counter[str]:
     """Run a stream to its end; returns how often it came past each point."""
     killer = Killer(job.get("point", ""), job.get("count", 1))
@@ -149,6 +169,9 @@ def stream(job: dict[str, Any]) -> Counter[str]:
         kind.killer = killer
     settings = msgspec.convert(job["settings"], Settings)
     folder = Path(job["folder"])
+    if job.get("promote"):
+        promote(folder, settings.spec.digest)
+        return killer.passed
     store = KilledStore(folder / "state", settings.spec.digest, "a token")
     sink = KilledSink(folder / "out")
     engine = KilledEngine(settings, store, sink)

@@ -6,6 +6,7 @@ The names of the points are the numbers in the docstring of `segstream.engine`.
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -183,3 +184,88 @@ def test_random_kills(driver: Driver, tmp_path: Path) -> None:
     assert kills == 20
     assert driver.run(folder, whole.feed, settings=settings) == 0
     assert result(folder) == whole.result
+
+
+# ---- a command -----------------------------------------------------------------------
+
+COMMAND_POINTS = ("before claim 1", "claim 1|2", "batch 3|4", "inside batch 4", "batch 4|5")
+
+
+class Promoted:
+    """A feed in two halves with a promotion between, and what quiet runs make of it."""
+
+    def __init__(self, driver: Driver, folder: Path) -> None:
+        rows = feeds.lines(feeds.events(120, 60))
+        half = 2 * len(rows) // 3
+        self._driver = driver
+        self.feeds = [
+            feeds.write(folder / f"feed {i}.jsonl", part)
+            for i, part in enumerate((rows[:half], rows[half:]))
+        ]
+        assert driver.run(folder / "half", self.feeds[0]) == 0
+        self.half = folder / "half"
+        self.before = result(self.half)
+        self.without = self.finished(self.copy(folder / "without"))
+        commanded = self.copy(folder / "with")
+        assert driver.run(commanded, self.feeds[1], promote=True) == 0
+        self.asked = result(commanded)
+        self.steps: dict[str, int] = json.loads((commanded / "passed.json").read_text())
+        self.promoted = self.finished(commanded)
+
+    def copy(self, folder: Path) -> Path:
+        """The state after the first half, elsewhere."""
+        shutil.copytree(self.half, folder)
+        return folder
+
+    def finished(self, folder: Path) -> dict[str, bytes]:
+        """Run the second half."""
+        assert self._driver.run(folder, self.feeds[1]) == 0
+        return result(folder)
+
+
+@pytest.fixture(scope="module")
+def promoted(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Promoted:
+    return Promoted(driver, tmp_path_factory.mktemp("promoted"))
+
+
+def names(found: dict[str, bytes]) -> set[str]:
+    """Segments that changes led to."""
+    told = [json.loads(line)["data"]["to"] for line in found[CHANGES].splitlines()]
+    return {to["name"] for to in told if to}
+
+
+def test_the_promotion_is_seen(promoted: Promoted) -> None:
+    """The promoted model serves in the second half, and only where it was asked for."""
+    assert promoted.asked != promoted.before
+    assert {"A", "B"} & names(promoted.promoted)
+    assert not {"A", "B"} & names(promoted.without)
+
+
+@pytest.mark.parametrize("point", COMMAND_POINTS)
+def test_killed_in_a_command(
+    driver: Driver, promoted: Promoted, tmp_path: Path, point: str
+) -> None:
+    """Killed while a promotion is written, it is there wholly or not at all."""
+    for count in range(1, promoted.steps[point] + 1):
+        folder = promoted.copy(tmp_path / str(count))
+        assert driver.run(folder, promoted.feeds[1], promote=True, point=point, count=count) == -9
+        stands = result(folder)
+        assert stands in (promoted.before, promoted.asked)
+        assert (stands == promoted.asked) or point != "batch 4|5"
+        told = promoted.promoted if stands == promoted.asked else promoted.without
+        assert promoted.finished(folder) == told
+
+
+@pytest.mark.parametrize(
+    ("point", "counts"),
+    [("inside batch 2", (1, 2, 9)), ("inside batch 4", (1, 5, 11)), ("batch 4|5", (1, 2))],
+)
+def test_killed_in_a_promotion(
+    driver: Driver, promoted: Promoted, tmp_path: Path, point: str, counts: tuple[int, ...]
+) -> None:
+    """Killed where the promoted model is adopted, the next run ends as if it never was."""
+    for count in counts:
+        folder = promoted.copy(tmp_path / str(count))
+        assert driver.run(folder, promoted.feeds[1], promote=True) == 0
+        assert driver.run(folder, promoted.feeds[1], point=point, count=count) == -9
+        assert promoted.finished(folder) == promoted.promoted
