@@ -48,6 +48,7 @@ def _model(summary: Summary, m: ModelFacts) -> str:
         ("within-cluster sum of squares", f"{m.wcss:,.1f} over {m.customers:,}, scaled units"),
         ("silhouette", _score(m.silhouette)),
         ("Davies-Bouldin", _score(m.davies_bouldin)),
+        ("prediction strength", _score(m.prediction_strength)),
         ("not in the nearest segment", f"{percent(m.off_nearest)} (held back by the margin)"),
         ("refits", f"{m.refits} out of {m.refit_checks} checks"),
         *(("notice", n) for n in m.notices),
@@ -105,7 +106,9 @@ def _decisions(facts: Facts) -> str:
     if frame.empty:
         return note("None yet.")
     rows = [[text(cell) for cell in row] for row in frame.itertuples(index=False)]
-    return table([str(c) for c in frame.columns], rows, (2, 3, 4), "tall") + note(
-        "Each week the panel is fitted anew, from the living centres and from new starts; a refit "
-        "is taken only where it is enough better. Would move: the share in another segment then."
+    return table([str(c) for c in frame.columns], rows, (3, 4, 5, 6), "tall") + note(
+        "Each week, or when a detector calls, the panel is fitted anew, from the living centres "
+        "and from new starts. A fit that is enough better serves from the next day on, if it still "
+        "is then and moves no more customers than its gain is worth. Would move: the share in "
+        "another segment then."
     )

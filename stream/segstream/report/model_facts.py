@@ -9,6 +9,7 @@ from sklearn.metrics import silhouette_samples
 
 from segstream.core.fitting import K_ALLOWED, K_TRIED, SILHOUETTE_MEMBERS, assign, fresh, quality_of
 from segstream.core.spec import FloatArray, IntArray
+from segstream.core.trainer_state import Decision
 from segstream.report.evidence import Evidence
 from segstream.report.words import Words, date_text, day_of, percent
 
@@ -27,7 +28,7 @@ class ModelFacts:
     ----------
     k_range
         Smallest and largest number of segments tried; None where k was set by hand.
-    wcss, silhouette, davies_bouldin
+    wcss, silhouette, davies_bouldin, prediction_strength
         Of the served model, over all customers, each in the nearest segment.
     off_nearest
         Share of customers whose published segment is not the nearest.
@@ -49,6 +50,7 @@ class ModelFacts:
     wcss: float
     silhouette: float | None
     davies_bouldin: float | None
+    prediction_strength: float | None
     off_nearest: float
     says: str
     refit_checks: int
@@ -68,7 +70,7 @@ def model_facts(evidence: Evidence) -> ModelFacts | None:
     ids = np.array([s.id for s in model.segments], dtype=np.int64)
     assigned = published >= 0
     off = (ids[nearest.labels] != published)[assigned]
-    decisions = view.trainer.decisions
+    decisions = [d for d in view.trainer.decisions if d.trigger != "rollback"]
     return ModelFacts(
         version=model.version,
         generation=model.generation,
@@ -84,6 +86,7 @@ def model_facts(evidence: Evidence) -> ModelFacts | None:
         wcss=nearest.sse,
         silhouette=quality.silhouette,
         davies_bouldin=quality.davies_bouldin,
+        prediction_strength=quality.prediction_strength,
         off_nearest=float(off.mean()) if len(off) else 0.0,
         says=verdict(quality.silhouette, evidence.words),
         refit_checks=len(decisions),
@@ -114,18 +117,26 @@ def verdict(silhouette: float | None, words: Words) -> str:
 
 
 def decisions_frame(evidence: Evidence) -> pd.DataFrame:
-    """Refit checks: date, what was done, what each candidate would have won, who would move."""
+    """Refit checks: when, why, what was done, what each candidate won, who would move."""
     return pd.DataFrame(
         [
             (
-                date_text(day_of(d.day)),
-                {"no": "kept", "warm": "refitted", "fresh": "refitted from new starts"}[d.taken],
-                percent(max(0.0, d.gain_warm)), percent(max(0.0, d.gain_fresh)), percent(d.moved),
+                date_text(day_of(d.day)), d.trigger, _outcome(d),
+                percent(max(0.0, d.gain_warm)), percent(max(0.0, d.gain_fresh)),
+                "-" if d.gain is None else percent(d.gain), percent(d.moved),
             )
             for d in evidence.view.trainer.decisions
         ],
-        columns=["date", "decision", "gain, refitted", "gain, new starts", "would move"],
+        columns=["date", "called by", "decision", "gain, refitted", "gain, new starts",
+                 "gain, next day", "would move"],
     )  # fmt: skip
+
+
+def _outcome(decision: Decision) -> str:
+    if decision.taken == "no":
+        return f"rolled back: {decision.version}" if decision.version else decision.objection
+    how = "refitted" if decision.taken == "warm" else "refitted from new starts"
+    return f"{how}: {decision.version}"
 
 
 @dataclass(frozen=True, slots=True)
