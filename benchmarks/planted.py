@@ -90,11 +90,14 @@ class Day:
         Of everybody's nearest segment with the planted one.
     of_planted
         Segment id that most customers of each planted segment have.
+    left
+        Segment ids most of whose customers have stopped buying for good.
     """
 
     day: int
     ari: float
     of_planted: dict[int, int]
+    left: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +156,11 @@ class Watcher(Trainer):
         members = [self._numbers[h] for h in panel.hashes.tolist()]
         planted = self._people.segment_on(day)[members]
         there = planted != STOPPED
-        planted, labels = planted[there], labels[there]
         ids = np.array([s.id for s in model.segments])[labels]
+        left = frozenset(i for i in set(ids.tolist()) if there[ids == i].mean() < 0.5)
+        planted, labels, ids = planted[there], labels[there], ids[there]
         mostly = {int(p): int(np.bincount(ids[planted == p]).argmax()) for p in np.unique(planted)}
-        self.days.append(Day(day, float(adjusted_rand_score(planted, labels)), mostly))
+        self.days.append(Day(day, float(adjusted_rand_score(planted, labels)), mostly, left))
 
 
 def replayed(plan: Plan) -> Replay:
@@ -225,6 +229,8 @@ def named(scenario: str, plan: Plan, state: TrainerState, days: Sequence[Day]) -
         return all(x.fate == "survived" for x in every)
     last = [d for d in days if d.day < at][-1].of_planted
     one, other = last[plan.named(drift.segment)], last[plan.named(drift.other)]
+    if scenario == "vanish" and one in days[-1].left:
+        return True  # ids follow customers: what is left of it are those who stopped
     return any(_is_planted(scenario, x, one, other) for x in fates)
 
 

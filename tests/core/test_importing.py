@@ -159,6 +159,8 @@ def test_the_model_has_the_companys_names() -> None:
     [
         ({"3": Title("Three")}, "expected segments of '2', 'Gold', 'Silver', got '3'"),
         ({"2": Title("Gold")}, "got 'Gold' for two segments"),
+        ({"2": Title("[/] Gold")}, "without"),
+        ({"2": Title("Gold" * 21)}, "up to 80 printable characters"),
     ],
 )
 def test_names_for_no_segment(titles: dict[str, Title], told: str) -> None:

@@ -60,7 +60,7 @@ SEGMENTS: Final = (
     Behaviour("occasional", 0.25, 0.22, 30.0, units=3.0, visits=0.8, coupons=0.15),
     Behaviour("going_quiet", 0.15, 0.9, 45.0, units=6.0, fade_weeks=2.0),
 )
-NEWCOMER: Final = Behaviour("newcomers", 0.0, 3.5, 300.0, units=40.0, visits=0.1, coupons=0.0)
+NEWCOMER: Final = Behaviour("newcomers", 0.0, 12.0, 300.0, units=40.0, visits=0.1, coupons=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@
           ► codec                        records as bytes
     days  ► clusterer, fitting, trainer  the model's life
           ► portrait, playbook           figures beside all customers; names and what to do
+          ► importing                    a company's own segments as a model
+          ► history, comparing           models as rows, and beside each other
 
 Nothing here reads a clock, a file, the environment or an unseeded random number.
 """

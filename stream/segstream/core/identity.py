@@ -7,6 +7,7 @@ customers a few a day, so only the beginning shows that two have grown into one.
 Terms after M. Spiliopoulou et al., "MONIC: modeling and monitoring cluster transitions" (KDD 2006).
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -79,6 +80,29 @@ def original_ids(origin: Origin, hashes: IntArray) -> IntArray:
         found[asked > known[-1]] = -2
     result: IntArray = found
     return result
+
+
+def continued(before: IntArray, labels: IntArray, living: Sequence[int]) -> IntArray:
+    """Whose id each member may hand on.
+
+    While a drift goes on its customers wander through segments that are not theirs: the segment
+    they came from counts. Newcomers have none to continue.
+
+    Parameters
+    ----------
+    before : shape (n,), ids as `original_ids` gives them
+    labels : shape (n,), living segments' indices
+
+    Returns
+    -------
+    array, shape (n,)
+        Index of a living segment; -1 for none.
+    """
+    row_of = {segment: row for row, segment in enumerate(living)}
+    known = [row_of.get(segment, -2) for segment in before.tolist()]
+    rows = np.where(before == -1, -1, np.array(known, dtype=np.int64))
+    found: IntArray = np.where(rows == -2, labels, rows)
+    return found
 
 
 def match(old: IntArray, new: IntArray, k_old: int, k_new: int) -> IntArray:

@@ -25,6 +25,7 @@ from segstream.errors import SourceError
 
 # A mean of one customer is that customer, not a segment.
 LEAST_LABELLED: Final = 2
+LONGEST_NAME: Final = 80
 
 
 class Label(NamedTuple):
@@ -293,9 +294,20 @@ def given_model(
     return new_generation(Playbook(), spec, None, birth, panel)[0]
 
 
+def _is_name(name: str) -> bool:
+    """Whether tables and reports can show it; brackets are their markup."""
+    return len(name) <= LONGEST_NAME and name.isprintable() and not set(name) & set("[]")
+
+
 def _refuse_names(
     segments: Sequence[str], titles: Mapping[str, Title], named: Sequence[Title]
 ) -> None:
+    odd = next((title.name for title in named if not _is_name(title.name)), None)
+    if odd is not None:
+        raise SourceError(
+            f"names: expected up to {LONGEST_NAME} printable characters without [ and ], got "
+            f"{odd[:LONGEST_NAME]!r}; shorten it or give another with --names"
+        )
     absent = [segment for segment in titles if segment not in segments]
     if absent:
         raise SourceError(

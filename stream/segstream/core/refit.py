@@ -17,7 +17,7 @@ from segstream.core.fitting import (
     Quality,
     Scaling,
     assign,
-    choose_k,
+    choose_again,
     fresh,
     quality_of,
     warm,
@@ -30,7 +30,7 @@ Kind = Literal["", "warm", "fresh"]
 GAIN: Final = 0.01
 # Each per cent of gain may move so many per cent of the customers. On two real years the refits
 # that keep SSE within 1 % of a batch fit win 1.6 to 3 % and move a quarter to a third.
-CHURN_PER_GAIN: Final = 20.0
+CHURN_PER_GAIN: Final = 25.0
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain
         Share of the living model's SSE it must win, and a fresh fit over a warm one.
     churn
-        Share of the panel it may move to another segment; where twenty times its gain is more,
+        Share of the panel it may move to another segment; where twenty-five times its gain is more,
         that.
     smallest
         Share of the panel its smallest segment must have.
@@ -57,11 +57,10 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Parameters
         ----------
         fewer
-            It has fewer segments, because the elbow says so: it need not win, only not lose.
+            It has fewer segments, because the curve says so: it cannot win.
         """
-        least = -self.gain if fewer else self.gain
-        if gain <= least:
-            return f"gain {gain:.1%} is not over {least:.1%}"
+        if gain <= self.gain and not fewer:
+            return f"gain {gain:.1%} is not over {self.gain:.1%}"
         if moved > (most := max(self.churn, CHURN_PER_GAIN * gain)):
             return f"it would move {moved:.1%} of the customers, over {most:.1%}"
         if smallest < self.smallest:
@@ -220,7 +219,7 @@ def _considered(asked: Asked) -> Proposal:
         order = ["fresh"]
     curve: dict[int, float] = {}
     if asked.chooses_k:
-        k, curve = choose_k(vectors, asked.starts, asked.seed)
+        k, curve = choose_again(vectors, len(living.centres), asked.starts, asked.seed)
         if k != len(living.centres) and k in curve:
             fits["fresh"], order = fresh(vectors, k, asked.starts, asked.seed), ["fresh"]
             gains["fresh"] = gain_over(living.sse * fair(curve, len(living.centres), k),

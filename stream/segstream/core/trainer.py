@@ -27,7 +27,7 @@ from segstream.core.generations import (
     scaling_of,
     with_lineage,
 )
-from segstream.core.identity import lineage, match, origin_of, original_ids
+from segstream.core.identity import continued, lineage, match, origin_of, original_ids
 from segstream.core.importing import adopted
 from segstream.core.layout import NOT_AN_EVENT, P_EVENT
 from segstream.core.model import Model
@@ -313,14 +313,12 @@ class Trainer:
         """Let a candidate serve, with the ids of the segments it continues."""
         spec, scaling = self._spec, proposal.frame.scaling
         candidate = assign(np.array(proposal.centres), scaling.apply(panel.transformed))
-        living = self._living(model, panel)
         before = original_ids(state.origin, panel.hashes)
-        # Newcomers have no segment to continue: an id stays with those who had it.
-        known = before != -1
+        old = continued(before, self._living(model, panel).labels, [x.id for x in model.segments])
+        known = old >= 0
         heirs = match(
-            living.labels[known], candidate.labels[known], len(living.centres),
-            len(candidate.centres),
-        )  # fmt: skip
+            old[known], candidate.labels[known], len(model.segments), len(candidate.centres)
+        )
         birth = Birth(
             day, "recluster", scaling, candidate, heirs, self._settings.starts,
             self._settings.seed, proposal.quality, proposal.curve or model.fit.curve,
