@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL := $(wildcard stream/segstream/core/*.py)
 FEED := .data/complete-journey.jsonl
+# Processes of `make test`, each with a Kafka of its own (about 1 GB). The live tests mostly wait.
+JOBS ?= 3
 
 .PHONY: help demo test check format quality reproduction bench chaos clean
 .DEFAULT_GOAL := help
@@ -59,7 +61,8 @@ test: ## everything, from nothing
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q
+	@$(BIN)/python -m tests.warm
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
 quality: $(VENV)/dev $(VENV)/kernel $(FEED) ## segments against a batch K-Means, stability, what followed
 	@$(BIN)/python -m benchmarks.quality

@@ -12,8 +12,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from benchmarks import quality, speed
-from benchmarks.results import Row, table, write
+from deploy.local.jars import kafka_version
+
+from benchmarks import end_to_end, latency, quality, recovery, speed
+from benchmarks.live import redis_version
+from benchmarks.results import Row, Services, table, write
 
 QUALITY: Final = "quality"
 
@@ -24,7 +27,18 @@ def quality_rows() -> Iterator[Row]:
         yield from quality.rows(measured)
 
 
-CASES: Final[dict[str, Callable[[], Iterator[Row]]]] = {**speed.CASES, QUALITY: quality_rows}
+# Those that need a broker and a Redis: the local stack, started and ended by each.
+LIVE: Final[dict[str, Callable[[], Iterator[Row]]]] = {
+    "end_to_end": end_to_end.end_to_end,
+    "latency_ms": latency.latency,
+    "takeover_s": recovery.takeover,
+    "sweep_redis": recovery.sweep_redis,
+}
+CASES: Final[dict[str, Callable[[], Iterator[Row]]]] = {
+    **speed.CASES,
+    QUALITY: quality_rows,
+    **LIVE,
+}
 
 
 def measure(cases: Sequence[str]) -> tuple[list[Row], list[str]]:
@@ -52,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     rows, failed = measure(asked.case or list(CASES))
     if rows:
-        print(f"written to {write(rows)}", file=sys.stderr)
+        took_part = LIVE.keys() & set(asked.case or CASES)
+        services = Services(kafka_version(), redis_version()) if took_part else Services()
+        print(f"written to {write(rows, services=services)}", file=sys.stderr)
     for name in failed:
         print(f"did not run: {name}", file=sys.stderr)
     print("\n".join(table(rows)))

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,16 @@ class Row(msgspec.Struct, frozen=True):
         return self.value >= self.target if self.better == "higher" else self.value <= self.target
 
 
+class Services(NamedTuple):
+    """Versions of what took part in a run; None where it did not."""
+
+    kafka: str | None = None
+    redis: str | None = None
+
+
+NO_SERVICES: Final = Services()
+
+
 class Machine(msgspec.Struct, frozen=True):
     """Where it was measured; `kafka` and `redis` are versions, None where none took part."""
 
@@ -72,13 +82,15 @@ def row(
     return Row(case, metric, float(statistics.median(runs)), tuple(runs), target, better)
 
 
-def machine() -> Machine:
+def machine(services: Services = NO_SERVICES) -> Machine:
     """Describe this machine."""
     return Machine(
         _cpu(),
         os.cpu_count() or 1,
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         platform.python_version(),
+        services.kafka,
+        services.redis,
     )
 
 
@@ -103,15 +115,20 @@ def commit() -> str:
     return asked.stdout.strip() or "uncommitted"
 
 
-def write(rows: Iterable[Row], folder: Path = RESULTS) -> Path:
+def write(rows: Iterable[Row], folder: Path = RESULTS, services: Services = NO_SERVICES) -> Path:
     """Write one run's file, `<date>-<commit>.json`; cases not run again keep their rows in it."""
     folder.mkdir(parents=True, exist_ok=True)
     version = commit()
     path = folder / f"{datetime.now(UTC).date().isoformat()}-{version}.json"
     measured = tuple(rows)
     again = {r.case for r in measured}
-    before = msgspec.json.decode(path.read_bytes(), type=Result).rows if path.exists() else ()
-    result = Result(version, machine(), (*(r for r in before if r.case not in again), *measured))
+    before: tuple[Row, ...] = ()
+    if path.exists():
+        held = msgspec.json.decode(path.read_bytes(), type=Result)
+        before = held.rows
+        services = services if services.kafka else Services(held.machine.kafka, held.machine.redis)
+    kept = (r for r in before if r.case not in again)
+    result = Result(version, machine(services), (*kept, *measured))
     path.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     return path
 

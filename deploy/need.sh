@@ -14,6 +14,7 @@ need chromedriver chromium-driver
 need redis-server redis-server
 need java openjdk-17-jre-headless
 need mvn maven
+need promtool prometheus
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -23,18 +23,27 @@ from segstream.adapters.kafka_topics import wanted_topics
 from segstream.adapters.playbook_files import named_playbook
 from segstream.cli import segstream
 from segstream.cli.check import json_schema
+from segstream.core.campaign_file import load_campaigns
+from segstream.core.campaigns import (
+    Campaign,
+    Campaigns,
+    Cap,
+    DeadLetterPlace,
+    WebhookSettings,
+)
 from segstream.core.changes import Change
+from segstream.core.drift import DriftSettings
 from segstream.core.events import DEAD_LETTER_CODES, Event, parse_json
 from segstream.core.mapping import load_mapping
-from segstream.core.playbook import words
+from segstream.core.playbook import words as in_words
 from segstream.core.playbook_checks import load_playbook
 from segstream.core.portrait import ROLES
+from segstream.core.refit import Gate
 from segstream.core.rows import compile_mapping, parse_row
 from segstream.core.spec import Feature, Measure
-from segstream.core.drift import DriftSettings
-from segstream.core.refit import Gate
 from segstream.core.trainer_state import TrainerSettings
 from segstream.kafka_settings import DAY_MS, KafkaSettings
+from segstream.metrics import CATALOGUE
 from segstream.settings import (
     ClockSettings,
     DeadLetterSettings,
@@ -61,6 +70,13 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "[kafka]": KafkaSettings,
     "[[measures]]": Measure,
     "[[features]]": Feature,
+}
+CAMPAIGN_SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
+    "": Campaigns,
+    "[[campaign]]": Campaign,
+    "cap": Cap,
+    "[webhook]": WebhookSettings,
+    "[dead_letters]": DeadLetterPlace,
 }
 # What the code's own docstrings leave to its names.
 SAID: Final = {
@@ -111,8 +127,16 @@ def default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def settings_tables() -> str:
+    return key_tables(SECTIONS)
+
+
+def campaign_tables() -> str:
+    return key_tables(CAMPAIGN_SECTIONS)
+
+
+def key_tables(sections: Mapping[str, type[msgspec.Struct]]) -> str:
     lines = []
-    for section, kind in SECTIONS.items():
+    for section, kind in sections.items():
         says = described(kind)
         lines += [f"### {f'`{section}`' if section else 'Top level'}", ""]
         lines += ["| key | default | meaning |", "|---|---|---|"]
@@ -134,6 +158,8 @@ def commands(group: click.Command, words: str) -> Iterator[tuple[str, click.Comm
     if not isinstance(group, click.Group):
         yield words, group
         return
+    if group.invoke_without_command:
+        yield words, group
     for name, command in group.commands.items():
         yield from commands(command, f"{words} {name}")
 
@@ -163,16 +189,33 @@ def role_table() -> str:
 def playbook_table() -> str:
     playbook = named_playbook("retail", compile_spec(Settings()))
     rows = [
-        f"| {t.name} | {'; '.join(words(c) for c in t.when)} | {t.strategy} |"
+        f"| {t.name} | {'; '.join(in_words(c) for c in t.when)} | {t.strategy} |"
         for t in playbook.template
     ]
     return "\n".join(["| name | when | strategy |", "|---|---|---|", *rows])
 
 
+def metrics_table() -> str:
+    rows = []
+    for metric in CATALOGUE:
+        bounds = "; ".join(
+            f"{label}: {', '.join(b) if isinstance(b, tuple) else b}"
+            for label, b in metric.labels.items()
+        )
+        says = metric.help.replace("|", "\\|")
+        rows.append(
+            f"| `{metric.name}` | {metric.kind} | {metric.role} | {says} | {bounds or '-'} |"
+        )
+    head = ["| metric | kind | role | what | labels |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
 GENERATED: Final = {
+    "metrics": (ROOT / "docs/operations.md", metrics_table),
     "settings": (ROOT / "docs/settings.md", settings_tables),
     "dead-letters": (ROOT / "docs/events.md", code_table),
     "commands": (ROOT / "README.md", command_table),
+    "campaigns": (ROOT / "docs/campaigns.md", campaign_tables),
     "topics": (ROOT / "docs/kafka.md", topic_table),
     "roles": (ROOT / "docs/playbook.md", role_table),
     "playbook": (ROOT / "docs/playbook.md", playbook_table),
@@ -227,6 +270,8 @@ def parse(command: click.Command, words: list[str]) -> None:
     """Let click judge options and arguments; nothing is run."""
     while isinstance(command, click.Group):
         name = words[1] if len(words) > 1 else ""
+        if command.invoke_without_command and name.startswith("-"):
+            break
         assert name in command.commands, f"no command {' '.join(words)}"
         command, words = command.commands[name], words[1:]
     command.make_context(words[0], words[1:])
@@ -275,12 +320,14 @@ def test_commands_in_sentences_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_toml_loads(path: Path) -> None:
-    """A TOML block is a mapping, a playbook or settings, whole and valid."""
+    """A TOML block is a mapping, a playbook, campaigns or settings, whole and valid."""
     for body in blocks(path, "toml"):
         if "[[event]]" in body or "contract =" in body:
             load_mapping(body, path.name)
         elif "[[template]]" in body:
             load_playbook(body, path.name, compile_spec(Settings()))
+        elif "[[campaign]]" in body:
+            load_campaigns(body, path.name)
         else:
             compile_spec(load_settings(body, path.name))
 

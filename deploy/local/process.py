@@ -50,6 +50,8 @@ class Running:
 
 # Children must be waited for, or they stay as zombies until the parent ends.
 _CHILDREN: Final[dict[Running, "subprocess.Popen[bytes]"]] = {}
+# Held until the process ends.
+_RESERVED: Final[list[socket.socket]] = []
 
 
 def start(command: Sequence[str], log: Path) -> Running:
@@ -114,13 +116,14 @@ def free_ports(count: int) -> list[int]:
     """Free loopback ports below the range the kernel takes outgoing ports from.
 
     A client that keeps connecting to a killed server's port from that range may be given the very
-    same port as its own: it then talks to itself, and the server cannot come back.
+    same port as its own: it then talks to itself, and the server cannot come back. A port is given
+    out once while this process lives: its server may be about to start, or killed for a while.
     """
     below = _first_outgoing_port()
     found: list[int] = []
     for _ in range(1000):
         port = 10_000 + secrets.randbelow(max(1, below - 10_000))
-        if port not in found and _is_free(port):
+        if _is_free(port) and _reserve(port):
             found.append(port)
         if len(found) == count:
             return found
@@ -142,6 +145,19 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other process that starts servers has this port in mind."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        # In the abstract namespace: no file, and gone with the process however it ends.
+        mark.bind(f"\0segstream-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    _RESERVED.append(mark)
+    return True
 
 
 def _boot() -> str:

@@ -43,6 +43,8 @@ class Result:
         One row per segment and feature: centre (scaled units) and average (real units).
     dead_letters
         One row per event that broke the contract.
+    memberships
+        One row per stay of a customer in a segment: from, to.
     """
 
     customers: pd.DataFrame
@@ -50,6 +52,7 @@ class Result:
     changes: pd.DataFrame
     model: pd.DataFrame
     dead_letters: pd.DataFrame
+    memberships: pd.DataFrame
 
 
 def run(
@@ -101,6 +104,7 @@ def run(
         view.changes,
         _model_frame(view),
         pd.DataFrame([msgspec.json.decode(line) for line in sink.dead_letters]),
+        view.memberships,
     )
 
 

@@ -33,7 +33,7 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Silence after which a customer leaves with reason `forgotten`.
     """
 
-    margin: float = 0.25
+    margin: float = 0.29
     dwell_days: float = 0.0
     min_events: int = 1
     sweep_hours: int = 1

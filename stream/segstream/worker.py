@@ -88,6 +88,7 @@ class PartitionWorker:
         tasks.log.seek(offset)
         self._n, self._offset = claim.n, offset
         self._last_publish = time.monotonic()
+        tasks.meter.claimed(self.partition.meta())
         self.claimed = True
         self.on_claim()
 
@@ -99,6 +100,16 @@ class PartitionWorker:
             minute += 1
         clock_ms = max(event_ms, minute * at.MINUTE_MS)
         return ClockHint(clock_ms, event_ms, self._caught_up)
+
+    @property
+    def offset(self) -> int:
+        """Next offset to apply, as stored."""
+        return self._offset
+
+    @property
+    def generation(self) -> int:
+        """Generation that the partition uses; 0 before the first."""
+        return self._adoption.generation
 
     @property
     def _caught_up(self) -> bool:
@@ -215,7 +226,8 @@ class PartitionWorker:
         if not piece.records:
             records = await self._tasks.log.take(self._settings.batch_bytes, IDLE_S)
             until = self._target() if not records and self._caught_up else -1
-            piece = Piece(records, self._parse(records), until)
+            with self._tasks.meter.timed("read"):
+                piece = Piece(records, self._parse(records), until)
         if self._tasks.models.fixed is not None:
             return piece
         if self.partition.clock_minute < 0:
@@ -277,8 +289,9 @@ class PartitionWorker:
 
     async def _batch(self, piece: Piece, overdue: bool) -> None:
         self._adopt()  # 2
-        evidence = self._fold(piece)
-        taken, records = self.partition.take(), piece.records
+        with self._tasks.meter.timed("fold"):
+            evidence = self._fold(piece)
+            taken, records = self.partition.take(), piece.records
         self._watch.check([d.index for d in taken.dead], len(records))
         offset = records[-1].offset + 1 if records else self._offset
         outbox = LogOutbox(
@@ -287,16 +300,22 @@ class PartitionWorker:
         )
         await self._settle()  # 3
         batch = self._log_batch(taken, offset, outbox)
-        await self._tasks.store.commit(batch, self._n)  # 4
+        with self._tasks.meter.timed("commit"):
+            await self._tasks.store.commit(batch, self._n)  # 4
         self._n, self._offset = batch.n, offset
         self._after_commit(taken)
+        self._tasks.meter.committed(taken.meta, taken.dead, len(records))
         self.applied += len(records)
         if outbox.out.changes or outbox.out.dead_letters or evidence or overdue or records:
             self._last_publish = time.monotonic()
-            minute = self.partition.clock_minute
-            self._published = asyncio.create_task(  # 5
-                self._tasks.publisher.publish(batch.n, offset, minute, outbox)
-            )
+            oldest_ms = min((r.timestamp for r in records), default=None)
+            self._published = asyncio.create_task(self._publish(batch, outbox, oldest_ms))  # 5
+
+    async def _publish(self, batch: LogBatch, outbox: LogOutbox, oldest_ms: int | None) -> None:
+        minute = batch.meta.clock_minute
+        with self._tasks.meter.timed("publish"):
+            await self._tasks.publisher.publish(batch.n, batch.offset, minute, outbox)
+        self._tasks.meter.published(outbox, oldest_ms)
 
     def _fold(self, piece: Piece) -> list[bytes]:
         """Apply records and instants; returns the evidence of each day that closed."""

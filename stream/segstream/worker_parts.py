@@ -7,6 +7,7 @@ from typing import Protocol
 from segstream.adapters.redis_store import LogOutbox, RedisStore
 from segstream.core.events import Parsed
 from segstream.core.model import Model
+from segstream.metering import PartitionMeter
 from segstream.pace import Pace
 
 
@@ -96,6 +97,8 @@ class Tasks:
         Checks that a key's partition is this one; raises `SourceError`.
     erase_key
         Key of the HMAC that remembers erased ids; the same on every worker.
+    meter
+        Measures the batches.
     """
 
     store: RedisStore
@@ -107,6 +110,7 @@ class Tasks:
     generation: Callable[[], int]
     owner: Callable[[bytes], None]
     erase_key: bytes
+    meter: PartitionMeter
 
 
 @dataclass(slots=True)

@@ -183,8 +183,8 @@ def test_a_rollback_brings_the_former_segments_back_under_a_new_number() -> None
 def test_churn_over_the_budget_is_refused() -> None:
     """A gain that moves more customers than it may is recorded and not taken."""
     gate = Gate(churn=0.1)
-    assert gate.objection(0.015, 0.29, 0.1) == ""
-    assert "would move 31.0%" in gate.objection(0.015, 0.31, 0.1)
+    assert gate.objection(0.015, 0.37, 0.1) == ""
+    assert "would move 38.0%" in gate.objection(0.015, 0.38, 0.1)
     assert "smallest segment" in gate.objection(0.5, 0.1, 0.001)
     assert "not over 1.0%" in gate.objection(0.01, 0.0, 0.1)
 

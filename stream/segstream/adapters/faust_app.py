@@ -27,6 +27,7 @@ from segstream.adapters.kafka_worker import WorkerOptions
 from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
 from segstream.adapters.permissions import Needs, check_permissions
 from segstream.kafka_settings import KafkaSettings
+from segstream.logs import Format, logging_config
 from segstream.settings import Settings
 
 LOG: Final = logging.getLogger("segstream.worker")
@@ -168,7 +169,9 @@ class _Worker(faust.Worker):
         super()._schedule_shutdown(number)
 
 
-def run_roles(settings: Settings, options: WorkerOptions, roles: Sequence[Role]) -> None:
+def run_roles(
+    settings: Settings, options: WorkerOptions, roles: Sequence[Role], log_format: Format = "text"
+) -> None:
     """Run roles as one Faust application until it is stopped by a signal.
 
     Raises
@@ -182,7 +185,10 @@ def run_roles(settings: Settings, options: WorkerOptions, roles: Sequence[Role])
         return
     failures: list[Exception] = []
     app = new_app(settings, options.kafka, roles, failures)
-    worker = _Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
+    worker = _Worker(
+        app, loglevel="WARNING", redirect_stdouts=False, quiet=True,
+        logging_config=logging_config(log_format),
+    )  # fmt: skip
     with LastExit(options.drain_s + _LEAVE_S, failures) as last:
         worker.asked = last.asked
         with contextlib.suppress(SystemExit):

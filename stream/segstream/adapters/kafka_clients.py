@@ -16,6 +16,7 @@ from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings
 _MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 _BATCH_BYTES: Final = 512 * 1024
 _STOP_S: Final = 5.0
+_SEND_MS: Final = 15_000
 _RECONNECT_S: Final = 0.5
 _CLOSING: Final[set[asyncio.Task[None]]] = set()
 
@@ -75,8 +76,16 @@ def new_reader(settings: KafkaSettings) -> AIOKafkaConsumer:
     return reader
 
 
-def new_consumer(settings: KafkaSettings, group: str, instance: str | None) -> AIOKafkaConsumer:
-    """A consumer that commits nothing by itself; offsets go through the producers."""
+def new_consumer(
+    settings: KafkaSettings, group: str, instance: str | None, work_s: float = 300.0
+) -> AIOKafkaConsumer:
+    """A consumer that commits nothing by itself; offsets go through the producers.
+
+    Parameters
+    ----------
+    work_s
+        Between two reads, after which the group takes it for stuck.
+    """
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=group,
@@ -87,6 +96,7 @@ def new_consumer(settings: KafkaSettings, group: str, instance: str | None) -> A
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.session_timeout_ms // 4,
         rebalance_timeout_ms=settings.session_timeout_ms,
+        max_poll_interval_ms=round(work_s * 1000),
         max_partition_fetch_bytes=4 * 1024 * 1024,
         fetch_max_wait_ms=20,
         retry_backoff_ms=50,
@@ -108,6 +118,16 @@ def new_producer(settings: KafkaSettings, transactional_id: str) -> AIOKafkaProd
     )
     _gently(producer.client)
     return producer
+
+
+def new_sender(settings: KafkaSettings) -> AIOKafkaProducer:
+    """A producer of single messages, each there once or an error."""
+    return AIOKafkaProducer(
+        **connection(settings),
+        enable_idempotence=True,
+        max_request_size=_MAX_REQUEST_BYTES,
+        request_timeout_ms=_SEND_MS,
+    )
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:

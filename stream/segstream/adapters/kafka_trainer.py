@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from segstream.adapters.evidence import EvidenceBook
 from segstream.adapters.kafka_clients import abandon, new_consumer, new_producer, new_reader
+from segstream.adapters.kafka_commands import CommandBook
 from segstream.adapters.kafka_models import (
     STATE_KEY,
     Record,
@@ -28,12 +30,14 @@ from segstream.adapters.kafka_models import (
 from segstream.adapters.outages import AWAY, Outages, cancelled, pause_s
 from segstream.adapters.permissions import Needs, check_permissions, trainer_needs
 from segstream.adapters.playbook_files import named_playbook
+from segstream.adapters.trainer_gauges import clear_state, count_day, set_state
 from segstream.core.merging import merge_days
 from segstream.core.partition import DayTotals, PanelRows
 from segstream.core.trainer import Trainer
-from segstream.core.trainer_state import TrainerState
+from segstream.core.trainer_state import TrainerState, changed
 from segstream.fitter import ChildFitter
 from segstream.kafka_settings import KafkaSettings
+from segstream.metrics import Metrics
 from segstream.settings import Settings, compile_spec
 
 LOG: Final = logging.getLogger("segstream.trainer")
@@ -46,7 +50,12 @@ _STOP_S: Final = 5.0
 class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
     """A member of the trainers' group; active while it owns the evidence partition."""
 
-    def __init__(self, settings: Settings, kafka: KafkaSettings, instance: str | None) -> None:
+    def __init__(
+        self, settings: Settings, kafka: KafkaSettings, instance: str | None,
+        metrics: Metrics | None = None,
+    ) -> None:  # fmt: skip
+        self._metrics = metrics or Metrics("trainer")
+        self._joined = False
         self._settings, self._kafka, self._instance = settings, kafka, instance
         self._spec = compile_spec(settings)
         self._trainer = Trainer(
@@ -82,7 +91,13 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._member.stop()
                 raise
         self._member.subscribe([self._names.evidence], listener=self)
+        self._joined = True
         self._heart = asyncio.create_task(self._stay())
+
+    def lacks(self) -> list[str]:
+        """What is missing until it is ready; one that stands by is."""
+        starts = [] if self._joined else ["trainer: starts"]
+        return [*starts, *(f"{who}: is away" for who in self._outages.failing)]
 
     async def _stay(self) -> None:
         """Poll, so that the group keeps this member; the evidence is read by `_work`."""
@@ -120,6 +135,7 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._active is not None:
             await cancelled(self._active)
             self._active = None
+            clear_state(self._metrics)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Become active where the evidence partition is mine."""
@@ -146,15 +162,17 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await producer.start()
             await reader.start()
             life = await self._read_life(reader)
+            set_state(self._metrics, self._spec, life.state, life.day)
             partitions, n_features = self._kafka.partitions, self._spec.n_features
             book = EvidenceBook(partitions, n_features, life.day)
+            orders = CommandBook()
             reader.assign([self._evidence])
             await reader.seek_to_beginning(self._evidence)
             self._outages.works("trainer")
             while True:
-                await follow_topic(reader, self._names.evidence, lambda r: _note(book, r))
+                await follow_topic(reader, self._names.evidence, lambda r: _note(book, orders, r))
                 for day in book.closed_after(life.day):
-                    life = await self._close(producer, life, day, book)
+                    life = await self._close(producer, life, day, book, orders)
         finally:
             await reader.stop()
             await abandon(producer)
@@ -170,12 +188,14 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         return found[0]
 
     async def _close(
-        self, producer: AIOKafkaProducer, life: TrainerLife, day: int, book: EvidenceBook
-    ) -> TrainerLife:
-        """Step one day; publish model and state, and drop the evidence, in one transaction."""
+        self, producer: AIOKafkaProducer, life: TrainerLife, day: int, book: EvidenceBook,
+        orders: CommandBook,
+    ) -> TrainerLife:  # fmt: skip
+        """Step one day; publish model and state, drop evidence and commands, in one transaction."""
         number = life.state.model.number if life.state.model else 0
         totals, panel, first_ms = merge_days(book.take(day), number, self._spec.n_features)
-        state = await asyncio.to_thread(self._stepped, life.state, totals, panel, first_ms)
+        before = changed(life.state, commands=(*life.state.commands, *orders.take()))
+        state = await asyncio.to_thread(self._stepped, before, totals, panel, first_ms)
         new = TrainerLife(day, state)
         model = state.model if state.model is not life.state.model else None
         async with asyncio.timeout(_PUBLISH_S):
@@ -185,10 +205,12 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
                 body = msgspec.json.encode(model)
                 await producer.send(self._names.models, body, key=model_key(model.number))
             await producer.send(self._names.models, msgspec.msgpack.encode(new), key=STATE_KEY)
-            for key in book.spent():
+            for key in (*book.spent(), *orders.spent()):
                 await producer.send(self._names.evidence, None, key=key, partition=0)
             await producer.commit_transaction()
         self.models_published += model is not None
+        count_day(self._metrics, life.state, state, day)
+        set_state(self._metrics, self._spec, state, day)
         return new
 
     def _stepped(
@@ -198,11 +220,16 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         state = self._trainer.close_day(state, totals, panel, first_ms)
         if state.asked is None:
             return state
+        began = time.monotonic()
         self._fitter.begin(state.asked)
-        return self._trainer.settle(state, self._fitter.result(state.asked))
+        proposal = self._fitter.result(state.asked)
+        self._metrics.observe("segstream_refit_seconds", time.monotonic() - began)
+        return self._trainer.settle(state, proposal)
 
 
-def _note(book: EvidenceBook, record: Record) -> None:
+def _note(book: EvidenceBook, orders: CommandBook, record: Record) -> None:
+    if orders.note(record):
+        return
     if record.value is not None:
         book.add(record.value)
     elif record.key is not None:

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 from kafka.partitioner.default import murmur2
 from redis.asyncio import Redis
+from redis.exceptions import WatchError
 
 from segstream.adapters.clock_board import ClockBoard
 from segstream.adapters.kafka_clients import connection, new_consumer, new_reader
@@ -23,9 +24,19 @@ from segstream.adapters.kafka_source import SourceTopic
 from segstream.adapters.outages import AWAY, Outages, cancelled, pause_s
 from segstream.adapters.permissions import Needs, worker_needs
 from segstream.adapters.redis_store import RedisStore, check_server, connect, erase_key
+from segstream.adapters.worker_gauges import (
+    GAUGES_EVERY_S,
+    SEGMENTS_EVERY,
+    Look,
+    set_gauges,
+    set_memory,
+    set_segments,
+)
 from segstream.core.model import Model
 from segstream.errors import FencedError, SourceError
 from segstream.kafka_settings import KafkaSettings
+from segstream.metering import PartitionMeter
+from segstream.metrics import Metrics
 from segstream.pace import Pace, Patience
 from segstream.settings import Settings, compile_spec
 from segstream.worker import PartitionWorker
@@ -68,8 +79,12 @@ class WorkerOptions:
 class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     """A member of the worker group."""
 
-    def __init__(self, settings: Settings, options: WorkerOptions) -> None:
+    def __init__(
+        self, settings: Settings, options: WorkerOptions, metrics: Metrics | None = None
+    ) -> None:
         self.settings, self.options = settings, options
+        self._metrics = metrics or Metrics("worker")
+        self._joined = False
         self.spec = compile_spec(settings)
         self.names = options.kafka.topics(settings.namespace)
         self.group = options.kafka.workers_group(settings.namespace)
@@ -81,6 +96,8 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._stores: dict[TopicPartition, RedisStore] = {}
+        self._meters: dict[TopicPartition, PartitionMeter] = {}
         self._failed: asyncio.Future[None] | None = None
         self._stopping = False
         self._parts = contextlib.AsyncExitStack()
@@ -111,7 +128,9 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._until_there("kafka", self._start_consumer)
         self._parts.push_async_callback(self.consumer.stop)
         self.consumer.subscribe([self.names.transactions], listener=self)
-        for work in (self._poll(), self._clocks.share(self._redis), self._source.watch()):
+        self._joined = True
+        works = (self._poll(), self._clocks.share(self._redis), self._source.watch(), self._gauge())
+        for work in works:
             self._parts.push_async_callback(cancelled, asyncio.create_task(self._guard(work)))
 
     async def _start_models(self) -> None:
@@ -180,8 +199,11 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def stop(self) -> None:
         """Finish the batches under way, then leave the group; what hangs is left behind."""
         self._stopping = True
-        for worker in self._workers.values():
+        for tp, worker in self._workers.items():
             worker.stop()
+            # A claim may wait for a model, a failed one for its next attempt: both are free to end.
+            if not worker.claimed and tp in self._running:
+                self._running[tp].cancel()
         if self._running:
             await asyncio.wait(self._running.values(), timeout=self.options.drain_s)
         closing = asyncio.create_task(self._close())
@@ -223,6 +245,38 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             log = self._logs[tp] = PartitionLog(self, tp)
             self._running[tp] = asyncio.create_task(self._guard(self._serve(tp, log)))
 
+    # ---- metrics -----------------------------------------------------------------------
+
+    def lacks(self) -> list[str]:
+        """What is missing until it is ready: servers, and claims of what it was assigned."""
+        if not self._joined:
+            return ["worker: starts", *(f"{who}: is away" for who in self._outages.failing)]
+        claims = [
+            f"partition {tp.partition}: not claimed"
+            for tp in list(self._logs)
+            if (worker := self._workers.get(tp)) is None or not worker.claimed
+        ]
+        return [*(f"{who}: is away" for who in self._outages.failing), *claims]
+
+    async def _gauge(self) -> None:
+        for count in itertools.count():
+            looks = [
+                Look(worker, self._meters[tp], self._stores[tp], self.consumer.highwater(tp))
+                for tp, worker in list(self._workers.items())
+                if worker.claimed and tp in self.consumer.assignment()
+            ]
+            set_gauges(self._metrics, self.settings, looks, self._target_ms(), self._clocks)
+            if count % SEGMENTS_EVERY == 0:
+                partitions = [look.worker.partition for look in looks]
+                await set_segments(self._metrics, partitions)
+            # What Redis says of itself is not needed; that it is away is said elsewhere.
+            with contextlib.suppress(*AWAY):
+                await set_memory(self._metrics, self._redis)
+            await asyncio.sleep(GAUGES_EVERY_S)
+
+    def _target_ms(self) -> int:
+        return self._clocks.target_ms(self._source.n_partitions)
+
     @property
     def generation(self) -> int:
         """The group's generation; aiokafka keeps it to itself."""
@@ -240,6 +294,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
                 await worker.run()
             except (FencedError, *AWAY) as error:
                 self._outages.failed(who, error)
+                self._metrics.add("segstream_claims_lost_total", cause=_cause(error))
                 attempt = 0 if worker.applied else attempt + 1
                 await asyncio.sleep(pause_s(attempt))
             finally:
@@ -256,6 +311,8 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         settings = self.settings
         turns = 60 * settings.policy.sweep_hours
         store = RedisStore(redis, settings.namespace, tp.partition, self.spec.spec.digest, turns)
+        self._stores[tp] = store
+        meter = self._meters[tp] = PartitionMeter(self._metrics)
         publisher = PartitionPublisher(
             self.options.kafka, settings.namespace, self.group, tp.partition
         )
@@ -265,10 +322,11 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             log=log,
             models=self.models,
             pace=Pace(self._patience, self._clocks.clocks_ms),
-            target_ms=lambda: self._clocks.target_ms(self._source.n_partitions),
+            target_ms=self._target_ms,
             generation=lambda: self.generation,
             owner=lambda key: self._check_owner(key, tp.partition),
             erase_key=self._erase_key,
+            meter=meter,
         )
         return PartitionWorker(tp.partition, settings, self.spec, tasks)
 
@@ -329,3 +387,9 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
                 await follow_topic(reader, self.names.models, self.models.note)
         finally:
             await reader.stop()
+
+
+def _cause(error: BaseException) -> str:
+    """Why a claim was lost, as a label: a commit that met a server that is away is no fence."""
+    away = isinstance(error.__cause__, AWAY) and not isinstance(error.__cause__, WatchError)
+    return "fenced" if isinstance(error, FencedError) and not away else "away"

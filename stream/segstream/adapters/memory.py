@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from segstream.core.events import Parsed
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
-from segstream.core.trainer_state import TrainerState
+from segstream.core.trainer_state import Command, TrainerState, changed
 from segstream.errors import FencedError, SourceError
-from segstream.ports import Batch, Chunk, Claim, Outbox, PanelBlock, Position
+from segstream.ports import Batch, Chunk, Claim, Outbox, PanelBlock, Position, Standing
 
 
 class MemoryStore:
@@ -117,3 +117,28 @@ class MemorySource:
 
     def close(self) -> None:
         """See `segstream.ports.Source.close`."""
+
+
+class MemoryModels:
+    """`segstream.ports.ModelHistory` in this process."""
+
+    def __init__(self, models: Sequence[Model] = (), standing: Standing | None = None) -> None:
+        self._models = list(models)
+        self._standing = standing or Standing(TrainerState(), -1)
+
+    def models(self) -> list[Model]:
+        """See `segstream.ports.ModelHistory.models`."""
+        return list(self._models)
+
+    def standing(self) -> Standing:
+        """See `segstream.ports.ModelHistory.standing`."""
+        return self._standing
+
+    def give(self, command: Command) -> None:
+        """See `segstream.ports.ModelHistory.give`."""
+        before = self._standing
+        commands = (*before.trainer.commands, command)
+        self._standing = Standing(changed(before.trainer, commands=commands), before.open_day)
+
+    def close(self) -> None:
+        """See `segstream.ports.ModelHistory.close`."""

@@ -35,6 +35,11 @@ class Outages:
             self._log.warning("%s: %s; trying again until it works", who, text)
         self._failing.add(who)
 
+    @property
+    def failing(self) -> list[str]:
+        """Who fails now."""
+        return sorted(self._failing)
+
     def works(self, who: str) -> None:
         """Note that it works."""
         if who in self._failing:

@@ -29,7 +29,7 @@ class Needs:
     groups
         Consumer groups it joins.
     transactions
-        Its transactional ids begin so.
+        Its transactional ids begin so; empty where it has none.
     transaction
         One of them.
     """
@@ -65,6 +65,20 @@ def trainer_needs(kafka: KafkaSettings, namespace: str) -> Needs:
     both = [(topic, what) for topic in (names.evidence, names.models) for what in ("READ", "WRITE")]
     own = f"{namespace}-trainer"
     return Needs(both, (own,), own, own)
+
+
+def campaign_needs(kafka: KafkaSettings, namespace: str, dead_letters: str) -> Needs:
+    """What a campaign does.
+
+    Parameters
+    ----------
+    dead_letters
+        Topic of what the webhook did not take; empty where that is a file.
+    """
+    names = kafka.topics(namespace)
+    read = [(topic, "READ") for topic in (names.changes, names.current_segment, names.models)]
+    written = [(dead_letters, "WRITE")] if dead_letters else []
+    return Needs((*read, *written), (f"{namespace}-campaign",), "", "")
 
 
 async def check_permissions(kafka: KafkaSettings, needs: Needs) -> None:
@@ -131,6 +145,8 @@ def _missing_groups(admin: KafkaAdminClient, needs: Needs) -> Iterator[str]:
 
 
 def _missing_transactions(admin: KafkaAdminClient, needs: Needs) -> Iterator[str]:
+    if not needs.transaction:
+        return
     try:
         admin.describe_transactions([needs.transaction])
     except TransactionalIdAuthorizationFailedError:

@@ -9,6 +9,12 @@ them together:
     {<namespace>:<p>}:panel         list    panel blocks of the open day
     <namespace>:clocks              hash    partition to clock hint; not part of the truth
     <namespace>:erase-key           string  key of the HMAC that remembers erased ids
+
+Those of `segstream campaign` share a tag by customer:
+
+    {<namespace>:c:<customer>}:fired      zset    the customer's messages, by the time they fired
+    {<namespace>:c:<customer>}:sent:<id>  string  what became of one message; expires
+    <namespace>:suppressed                set     customer ids that get no message; yours to fill
 """
 
 from typing import Final
@@ -68,3 +74,22 @@ def clocks(namespace: str) -> str:
 def erase_key(namespace: str) -> str:
     """Key of the key of the HMAC that remembers erased ids."""
     return f"{namespace}:erase-key"
+
+
+def fired(namespace: str, customer_id: str) -> bytes:
+    """Key of a customer's messages."""
+    return _of_customer(namespace, customer_id) + b":fired"
+
+
+def delivery(namespace: str, customer_id: str, key: str) -> bytes:
+    """Key of what became of one message."""
+    return _of_customer(namespace, customer_id) + b":sent:" + key.encode()
+
+
+def suppressed(namespace: str) -> str:
+    """Key of the suppression list."""
+    return f"{namespace}:suppressed"
+
+
+def _of_customer(namespace: str, customer_id: str) -> bytes:
+    return f"{{{namespace}:c:{customer_id}}}".encode("utf-8", "surrogatepass")

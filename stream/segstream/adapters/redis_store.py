@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError, WatchError
 
 from segstream.adapters import redis_keys as keys
 from segstream.core.partition import PartitionMeta, StoredRecord
+from segstream.core.stored import StoredRows
 from segstream.errors import FencedError, StateError
 from segstream.ports import Outbox, PanelBlock
 
@@ -25,6 +26,9 @@ from segstream.ports import Outbox, PanelBlock
 RECENT_CLAIM_MS: Final = 60_000
 # Replies of about a megabyte: long enough to be cheap, short enough not to stall the loop.
 _READ_KEYS: Final = 4_000
+# WATCH, HGETALL, TIME, MULTI to EXEC; and WATCH, HMGET, MULTI to EXEC.
+_CLAIM_TRIPS: Final = 4
+_COMMIT_TRIPS: Final = 3
 
 
 class Adoption(msgspec.Struct, frozen=True):
@@ -179,6 +183,8 @@ class RedisStore:
         self._meta = keys.meta(namespace, partition)
         self._panel = keys.panel(namespace, partition)
         self._epoch = 0
+        self.trips = {"claim": 0, "load": 0, "commit": 0}
+        self.written_bytes = 0
 
     async def claim(self, generation: int) -> PartitionClaim:
         """Raise the epoch: nobody else can commit from here on.
@@ -215,6 +221,7 @@ class RedisStore:
             except WatchError as error:
                 raise self._lost("another claim came first") from error
         self._epoch = epoch
+        self.trips["claim"] += _CLAIM_TRIPS
         return _claim_of(held, epoch, found)
 
     async def held(self) -> PartitionClaim:
@@ -243,11 +250,13 @@ class RedisStore:
         for turn in range(self._turns):
             key = keys.roster(self._namespace, self._partition, turn)
             members = cast("list[bytes]", await self._redis.lrange(key, 0, -1))
+            self.trips["load"] += 1
             ids.extend(member.decode("utf-8", "surrogatepass") for member in members)
         found: list[StoredRecord] = []
         for start in range(0, len(ids), _READ_KEYS):
             some = ids[start : start + _READ_KEYS]
             blobs = await self._redis.mget([self._key(i) for i in some])
+            self.trips["load"] += 1
             for slot, (customer_id, blob) in enumerate(zip(some, blobs, strict=True), start):
                 if blob is None:
                     raise StateError(
@@ -288,6 +297,7 @@ class RedisStore:
                 pipe.multi()  # type: ignore[no-untyped-call]
                 self._write(pipe, batch)
                 await pipe.execute()
+                self.trips["commit"] += _COMMIT_TRIPS
         except (WatchError, RedisError, OSError) as error:
             raise self._lost(f"{type(error).__name__}: {error}") from error
 
@@ -307,6 +317,8 @@ class RedisStore:
             pipe.delete(self._panel)
         if batch.panel.keys:
             pipe.rpush(self._panel, msgspec.msgpack.encode(batch.panel))
+        outbox = msgspec.msgpack.encode(batch.outbox)
+        self.written_bytes += len(outbox) + len(StoredRows.of(batch.records).payload)
         pipe.hset(
             self._meta,
             mapping=_fields(
@@ -315,7 +327,7 @@ class RedisStore:
                     keys.OFFSET: batch.offset,
                     keys.STATE: msgspec.msgpack.encode(batch.meta),
                     keys.MODEL: msgspec.msgpack.encode(batch.adoption),
-                    keys.OUTBOX: msgspec.msgpack.encode(batch.outbox),
+                    keys.OUTBOX: outbox,
                     keys.WATCH: batch.watch,
                 }
             ),

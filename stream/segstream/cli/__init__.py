@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from segstream.cli.campaign import campaign
 from segstream.cli.check import doctor, schema
 from segstream.cli.look import assign, customer, export
 from segstream.cli.model_import import import_
@@ -39,7 +40,7 @@ def segstream() -> None:
 
 for command in (
     run, export, customer, assign, doctor, schema, models, playbook, topics, worker, trainer, up,
-    audit,
+    audit, campaign,
 ):  # fmt: skip
     segstream.add_command(command)
 models.add_command(import_)

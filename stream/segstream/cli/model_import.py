@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segstream.adapters.segment_files import read_centres, read_labels, read_titles
-from segstream.cli.models import give, opened, refuse_given
+from segstream.cli.models import Place, give, opened, refuse_given
 from segstream.cli.options import json_option, state_option
 from segstream.core.fitting import fit_scaling, panel_vectors
 from segstream.core.importing import (
@@ -54,7 +54,7 @@ def import_(
         raise click.UsageError("expected --labels or --centres, one of them")
     titles = read_titles(names) if names else {}
     model, told = made(open_view(state, None), labels, centres, titles)
-    with opened(state) as (kept, _):
+    with opened(Place(state)) as (kept, _):
         refuse_given(kept)
         if not as_json:
             _print(model, told)

@@ -107,7 +107,7 @@ def model_answer(
     model: Model, serves: bool, decisions: Sequence[Decision], spec: CompiledSpec
 ) -> dict[str, Any]:
     """Everything of a model, ready for JSON."""
-    decision = next((d for d in decisions if d.version == f"{model.generation}.0"), None)
+    decision = _decision(model, decisions)
     told = {d.segment: d for d in model.lineage}
     fit = model.fit
     return {
@@ -133,11 +133,18 @@ def model_answer(
         "population": dict(zip(model.features, model.population, strict=True)),
         "segments": [_segment(model, s, told.get(s.id)) for s in model.segments],
         "retired": [
-            {"id": s.id, "name": s.name, "lineage": _words(model, told.get(s.id), s.id)}
+            {
+                "id": s.id, "name": s.name, "now": s.id in told,
+                "lineage": _words(model, told[s.id], s.id) if s.id in told else "retired earlier",
+            }
             for s in model.retired
         ],
-        "words": _model_words(model, serves, decision),
     }  # fmt: skip
+
+
+def _decision(model: Model, decisions: Sequence[Decision]) -> Decision | None:
+    """Find what led to a model's generation."""
+    return next((d for d in decisions if d.version == f"{model.generation}.0"), None)
 
 
 def _segment(model: Model, segment: Segment, descent: Descent | None) -> dict[str, Any]:
@@ -161,7 +168,11 @@ def _segment(model: Model, segment: Segment, descent: Descent | None) -> dict[st
 def _words(model: Model, descent: Descent | None, segment: int) -> str:
     """Say where a segment comes from, or where a retired one went."""
     if descent is None:
-        return f"as in generation {model.restores}" if model.restores >= 0 else "there since then"
+        return (
+            f"as in generation {model.restores}"
+            if model.restores >= 0
+            else "there from the beginning"
+        )
     others = " and ".join(map(str, descent.parents))
     if descent.fate == "retired":
         return f"retired; most of its customers are now in {others}" if others else "retired"
@@ -170,7 +181,9 @@ def _words(model: Model, descent: Descent | None, segment: int) -> str:
     return f"{descent.fate} from {others}" if others else "new"
 
 
-def _model_words(model: Model, serves: bool, decision: Decision | None) -> list[str]:
+def model_words(model: Model, serves: bool, decisions: Sequence[Decision]) -> list[str]:
+    """What a model is, and how good it was when it was fitted."""
+    decision = _decision(model, decisions)
     fit = model.fit
     what = f"restores generation {model.restores}" if model.restores >= 0 else ""
     trigger = f"trigger: {decision.trigger}" if decision else ""

@@ -1,13 +1,17 @@
 """`segstream models`: what the models have been, and what a person asks of them."""
 
+import functools
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 
 from segstream.adapters.state_models import StateModels
@@ -17,12 +21,14 @@ from segstream.cli.model_tables import (
     iso_day,
     list_table,
     model_answer,
+    model_words,
     refused_words,
     segments_table,
     standing_words,
 )
-from segstream.cli.options import Command as ClickCommand
-from segstream.cli.options import json_option, state_option
+from segstream.cli.options import Command as Options
+from segstream.cli.options import config_option, json_option, state_option
+from segstream.cli.roles import role_settings
 from segstream.core.comparing import compare
 from segstream.core.drift import watched
 from segstream.core.generations import restored
@@ -30,6 +36,7 @@ from segstream.core.history import former, history, model_of
 from segstream.core.model import Model
 from segstream.core.trainer_state import Command
 from segstream.errors import StateError
+from segstream.kafka_settings import kafka_extra
 from segstream.ports import ModelHistory, Standing
 from segstream.settings import Settings, compile_spec
 from segstream.view import stored_settings
@@ -37,16 +44,60 @@ from segstream.view import stored_settings
 
 @click.group()
 def models() -> None:
-    """Look at the models, compare them, and say which one is to serve."""
+    """Look at the models, compare them, and say which one is to serve.
+
+    \b
+    Examples:
+      segstream models list
+      segstream models diff 1 2
+      segstream models rollback
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
 
 
-def place_options(command: ClickCommand) -> ClickCommand:
-    """Where the models are: a state directory."""
-    return state_option(json_option(command))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where models are: a state directory, or a namespace on Kafka."""
+
+    state: Path
+    bootstrap: str | None = None
+    namespace: str | None = None
+    config: Path | None = None
+
+    @property
+    def on_kafka(self) -> bool:
+        """Whether anything of Kafka was given; brokers of the environment alone are not asked."""
+        return any(given is not None for given in (self.bootstrap, self.namespace, self.config))
+
+
+def place_options(command: Options) -> Options:
+    """Give a command its `place` and `--json`."""
+
+    @functools.wraps(command)
+    def with_place(
+        state: Path, bootstrap: str | None, namespace: str | None, config: Path | None, **given: Any
+    ) -> None:
+        place = Place(state, bootstrap, namespace, config)
+        source = click.get_current_context().get_parameter_source("state")
+        if place.on_kafka and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError("expected --state, or --namespace and the like, got both")
+        command(place=place, **given)
+
+    options = (
+        state_option,
+        click.option("--bootstrap", metavar="HOST:PORT",
+                     help="Brokers, for models on Kafka; else $SEGSTREAM_KAFKA, or of --config."),
+        click.option("--namespace", help="For models on Kafka: begins their topics' names."),
+        config_option,
+        json_option,
+    )  # fmt: skip
+    made: Options = with_place
+    for option in reversed(options):
+        made = option(made)
+    return made
 
 
 @contextmanager
-def opened(state: Path) -> Iterator[tuple[ModelHistory, Settings]]:
+def opened(place: Place) -> Iterator[tuple[ModelHistory, Settings]]:
     """Open the models of a place.
 
     Raises
@@ -54,9 +105,18 @@ def opened(state: Path) -> Iterator[tuple[ModelHistory, Settings]]:
     StateError
         There are none to open.
     """
-    settings = stored_settings(state)
-    with closing(StateModels(state, settings.spec.digest)) as history:
-        yield history, settings
+    if not place.on_kafka:
+        settings = stored_settings(place.state)
+        with closing(StateModels(place.state, settings.spec.digest)) as kept:
+            yield kept, settings
+        return
+    bootstrap = place.bootstrap or os.environ.get("SEGSTREAM_KAFKA")
+    settings = role_settings(place.config, bootstrap, place.namespace)
+    with kafka_extra():
+        from segstream.adapters.kafka_history import KafkaModels
+
+    with closing(KafkaModels(settings)) as kept:
+        yield kept, settings
 
 
 # ---- looking ---------------------------------------------------------------------------
@@ -65,14 +125,14 @@ def opened(state: Path) -> Iterator[tuple[ModelHistory, Settings]]:
 @models.command("list")
 @click.option("--all", "every", is_flag=True, help="Every daily revision and every check.")
 @place_options
-def list_(every: bool, state: Path, as_json: bool) -> None:
+def list_(every: bool, place: Place, as_json: bool) -> None:
     """List generations and refused candidates, with their figures.
 
     \b
     Example:
       segstream models list --state state
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, _):
+    with opened(place) as (kept, _):
         found, standing = kept.models(), kept.standing()
     rows = history(found, standing.trainer.decisions, every)
     if as_json:
@@ -90,7 +150,7 @@ def list_(every: bool, state: Path, as_json: bool) -> None:
 @models.command()
 @click.argument("version", required=False)
 @place_options
-def show(version: str | None, state: Path, as_json: bool) -> None:
+def show(version: str | None, place: Place, as_json: bool) -> None:
     """Show one model: segments, averages, where they come from, quality; the living one by default.
 
     \b
@@ -99,7 +159,7 @@ def show(version: str | None, state: Path, as_json: bool) -> None:
       segstream models show 2
       segstream models show 2.31 --json
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, settings):
+    with opened(place) as (kept, settings):
         found, standing = kept.models(), kept.standing()
     model = model_of(found, version) if version else serving(found, standing)
     spec = compile_spec(settings)
@@ -108,26 +168,29 @@ def show(version: str | None, state: Path, as_json: bool) -> None:
         click.echo(json.dumps(answer))
         return
     console = Console()
-    for line in answer["words"]:
+    for line in model_words(model, model is found[-1], standing.trainer.decisions):
         console.print(line)
     console.print(segments_table(model, spec))
     for segment in answer["segments"]:
         console.print(f"{segment['id']} [bold]{segment['name']}[/]: {segment['lineage']}")
         console.print(f"  {segment['strategy']}")
+    for segment in answer["retired"]:
+        if segment["now"]:
+            console.print(f"{segment['id']} {segment['name']}: {segment['lineage']}")
 
 
 @models.command()
 @click.argument("then", metavar="V1")
 @click.argument("now", metavar="V2")
 @place_options
-def diff(then: str, now: str, state: Path, as_json: bool) -> None:
+def diff(then: str, now: str, place: Place, as_json: bool) -> None:
     """Compare two models segment by segment: what became of each, shares, averages, names.
 
     \b
     Example:
       segstream models diff 1 2
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, settings):
+    with opened(place) as (kept, settings):
         found = kept.models()
     pair = (model_of(found, then), model_of(found, now))
     if pair[0].number > pair[1].number:
@@ -148,14 +211,14 @@ def diff(then: str, now: str, state: Path, as_json: bool) -> None:
 
 @models.command()
 @place_options
-def promote(state: Path, as_json: bool) -> None:
+def promote(place: Place, as_json: bool) -> None:
     """Let the candidate serve that the gate refused last.
 
     \b
     Example:
       segstream models promote
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, _):
+    with opened(place) as (kept, _):
         _, standing = ready(kept)
         refused = standing.trainer.refused
         waits = any(c.kind == "promote" and c.model is None for c in standing.trainer.commands)
@@ -172,7 +235,7 @@ def promote(state: Path, as_json: bool) -> None:
 @models.command()
 @click.argument("version", required=False)
 @place_options
-def rollback(version: str | None, state: Path, as_json: bool) -> None:
+def rollback(version: str | None, place: Place, as_json: bool) -> None:
     """Let an earlier model serve again: the last of the former generation by default.
 
     \b
@@ -180,7 +243,7 @@ def rollback(version: str | None, state: Path, as_json: bool) -> None:
       segstream models rollback
       segstream models rollback 2.31
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, _):
+    with opened(place) as (kept, _):
         living, standing = ready(kept)
         found = kept.models()
         target = model_of(found, version) if version else former(found, living)
@@ -197,15 +260,15 @@ def rollback(version: str | None, state: Path, as_json: bool) -> None:
 @models.command()
 @click.option("--k", type=click.IntRange(1, 64), help="Number of segments; as many as now.")
 @place_options
-def recluster(k: int | None, state: Path, as_json: bool) -> None:
-    """Fit the customers anew and let that serve, past the gate.
+def recluster(k: int | None, place: Place, as_json: bool) -> None:
+    """Fit the customers anew and let that serve, whatever the gate says.
 
     \b
     Examples:
       segstream models recluster
       segstream models recluster --k 6
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    with opened(state) as (kept, _):
+    with opened(place) as (kept, _):
         living, _ = ready(kept)
         segments = f"{k or len(living.segments)} segments"
         give(kept, Command("recluster", k), f"fit {segments} anew", as_json)

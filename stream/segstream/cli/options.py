@@ -1,12 +1,61 @@
 """Options that several commands share."""
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from segstream.logs import FORMATS, Format
+
 Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How a role is watched.
+
+    Attributes
+    ----------
+    port
+        Of /metrics, /healthz and /readyz; 0 for none.
+    """
+
+    host: str
+    port: int
+    log_format: Format
+
+
+def watch_options(command: Command) -> Command:
+    """`--metrics-port`, `--metrics-host`, `--log-format`, given as one `watching`."""
+
+    @click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65_535),
+        default=0,
+        show_default=True,
+        help="Serve /metrics, /healthz and /readyz here; 0 for not at all.",
+    )
+    @click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Address to serve them on; 0.0.0.0 for every one.",
+    )
+    @click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        default="text",
+        show_default=True,
+        help="Log lines for people, or one JSON object each.",
+    )
+    @functools.wraps(command)
+    def watched(metrics_port: int, metrics_host: str, log_format: Format, **given: Any) -> Any:
+        return command(watching=Watching(metrics_host, metrics_port, log_format), **given)
+
+    return watched
 
 
 def state_option(command: Command) -> Command:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from segstream.cli.options import Command, config_option, json_option
+from segstream.cli.options import Command, Watching, config_option, json_option, watch_options
 from segstream.errors import StateError
 from segstream.kafka_settings import check_kafka, kafka_extra
+from segstream.logs import set_up
 from segstream.main_job import read_model, read_settings
 from segstream.settings import Settings
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 _STOP_S = 15.0
 
 
-def _role_options(command: Command) -> Command:
+def role_options(command: Command) -> Command:
+    """`--bootstrap`, `--redis`, `--namespace`, `--instance`, `--config`."""
     given = (
         click.option("--bootstrap", envvar="SEGSTREAM_KAFKA", metavar="HOST:PORT",
                      help="Brokers; kafka.bootstrap of --config where absent."),
@@ -42,7 +44,13 @@ def _role_options(command: Command) -> Command:
     return command
 
 
-def _settings(config: Path | None, bootstrap: str | None, namespace: str | None) -> Settings:
+def role_settings(config: Path | None, bootstrap: str | None, namespace: str | None) -> Settings:
+    """Settings of a role on Kafka: the file's, with what was given beside it.
+
+    Raises
+    ------
+    ConfigError
+    """
     settings = read_settings(config)
     kafka = settings.kafka
     if bootstrap:
@@ -78,12 +86,13 @@ _RELAXED = click.option(
 
 
 @click.command()
-@_role_options
+@role_options
 @_MODEL
 @_RELAXED
+@watch_options
 def worker(
     bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
-    config: Path | None, model: Path | None, relaxed: bool,
+    config: Path | None, model: Path | None, relaxed: bool, watching: Watching,
 ) -> None:  # fmt: skip
     """Apply transactions from Kafka and publish every segment change, exactly once.
 
@@ -93,20 +102,27 @@ def worker(
     Example:
       segstream worker --config shop.toml --redis redis://redis:6379 --instance worker-1
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    settings = _settings(config, bootstrap, namespace)
+    settings = role_settings(config, bootstrap, namespace)
     options = _worker_options(settings, redis, instance, model, relaxed)
     with kafka_extra():
         from segstream.adapters.faust_app import run_roles
         from segstream.adapters.kafka_worker import KafkaWorker
+        from segstream.adapters.metrics_server import serving
+        from segstream.metrics import Metrics
 
-    run_roles(settings, options, [KafkaWorker(settings, options)])
+    set_up(watching.log_format)
+    metrics = Metrics("worker")
+    role = KafkaWorker(settings, options, metrics)
+    with serving(metrics, [role.lacks], watching.host, watching.port):
+        run_roles(settings, options, [role], watching.log_format)
 
 
 @click.command()
-@_role_options
+@role_options
+@watch_options
 def trainer(
     bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
-    config: Path | None,
+    config: Path | None, watching: Watching,
 ) -> None:  # fmt: skip
     """Make models of what the workers learn, day by day; several stand by for each other.
 
@@ -115,22 +131,28 @@ def trainer(
       segstream trainer --config shop.toml
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     del redis
-    settings = _settings(config, bootstrap, namespace)
+    settings = role_settings(config, bootstrap, namespace)
     with kafka_extra():
         from segstream.adapters.kafka_trainer import KafkaTrainer
+        from segstream.adapters.metrics_server import serving
         from segstream.adapters.outages import LastExit
+        from segstream.metrics import Metrics
 
-    with LastExit(_STOP_S) as last:
-        asyncio.run(_until_stopped(KafkaTrainer(settings, settings.kafka, instance), last))
+    set_up(watching.log_format)
+    metrics = Metrics("trainer")
+    role = KafkaTrainer(settings, settings.kafka, instance, metrics)
+    with serving(metrics, [role.lacks], watching.host, watching.port), LastExit(_STOP_S) as last:
+        asyncio.run(until_stopped(role, last))
 
 
 @click.command()
-@_role_options
+@role_options
 @_MODEL
 @_RELAXED
+@watch_options
 def up(
     bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
-    config: Path | None, model: Path | None, relaxed: bool,
+    config: Path | None, model: Path | None, relaxed: bool, watching: Watching,
 ) -> None:  # fmt: skip
     """Run worker and trainer together in this terminal.
 
@@ -138,21 +160,30 @@ def up(
     Example:
       eval "$(deploy/local/stack env)" && segstream up --namespace shop
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    settings = _settings(config, bootstrap, namespace)
+    settings = role_settings(config, bootstrap, namespace)
     options = _worker_options(settings, redis, instance, model, relaxed)
     with kafka_extra():
         from segstream.adapters.faust_app import Role, run_roles
         from segstream.adapters.kafka_trainer import KafkaTrainer
         from segstream.adapters.kafka_worker import KafkaWorker
+        from segstream.adapters.metrics_server import serving
+        from segstream.metrics import Metrics
 
-    roles: list[Role] = [KafkaWorker(settings, options)]
+    set_up(watching.log_format)
+    metrics = Metrics("worker", "trainer")
+    first = KafkaWorker(settings, options, metrics)
+    roles: list[Role] = [first]
+    lacks = [first.lacks]
     if model is None:
-        roles.append(KafkaTrainer(settings, settings.kafka, instance))
-    run_roles(settings, options, roles)
+        second = KafkaTrainer(settings, settings.kafka, instance, metrics)
+        roles.append(second)
+        lacks.append(second.lacks)
+    with serving(metrics, lacks, watching.host, watching.port):
+        run_roles(settings, options, roles, watching.log_format)
 
 
 @click.command()
-@_role_options
+@role_options
 @json_option
 def audit(
     bootstrap: str | None, redis: str, namespace: str | None, instance: str | None,
@@ -165,7 +196,7 @@ def audit(
       segstream audit --config shop.toml
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     del instance
-    settings = _settings(config, bootstrap, namespace)
+    settings = role_settings(config, bootstrap, namespace)
     with kafka_extra():
         from segstream.adapters.audit import audit as compare
 
@@ -199,7 +230,7 @@ def _audit_words(found: "Audit") -> list[str]:
     return lines
 
 
-async def _until_stopped(role: "Role", last: "LastExit") -> None:
+async def until_stopped(role: "Role", last: "LastExit") -> None:
     """Run a role until SIGINT or SIGTERM, or until it fails for good."""
     # Of a broker that is away it says hundreds of lines a second; ours say it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -12,6 +12,7 @@
               judging                      nearest centre ► policy ► change
           ► partition                    one partition's records and the steps on them
           ► changes                      CloudEvents with ids, reasons and drivers
+          ► campaigns                    which of them become a message, and to whom
           ► codec                        records as bytes
     days  ► clusterer, fitting, trainer  the model's life
           ► portrait, playbook           figures beside all customers; names and what to do

@@ -50,7 +50,10 @@ def portrayed(
     had = [Label(s.name, s.description, s.action, s.actions) for s in pinned]
     labels = (
         name_segments(
-            playbook, spec, figures, [label if label.name else None for label in had],
+            playbook,
+            spec,
+            figures,
+            [label if label.name else None for label in had],
             [i for i, s in enumerate(pinned) if s.named_by_owner],
         )
         if renames

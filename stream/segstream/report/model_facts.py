@@ -70,7 +70,7 @@ def model_facts(evidence: Evidence) -> ModelFacts | None:
     ids = np.array([s.id for s in model.segments], dtype=np.int64)
     assigned = published >= 0
     off = (ids[nearest.labels] != published)[assigned]
-    decisions = [d for d in view.trainer.decisions if d.trigger != "rollback"]
+    decisions = [d for d in view.trainer.decisions if d.trigger not in ("rollback", "import")]
     return ModelFacts(
         version=model.version,
         generation=model.generation,
@@ -134,7 +134,8 @@ def decisions_frame(evidence: Evidence) -> pd.DataFrame:
 
 def _outcome(decision: Decision) -> str:
     if decision.taken == "no":
-        return f"rolled back: {decision.version}" if decision.version else decision.objection
+        done = "imported" if decision.trigger == "import" else "rolled back"
+        return f"{done}: {decision.version}" if decision.version else decision.objection
     how = "refitted" if decision.taken == "warm" else "refitted from new starts"
     return f"{how}: {decision.version}"
 

@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Crew:
-    """The process that forks workers; see `driver`."""
+    """The process that forks workers, or others; see `driver` and `campaign_driver`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, script: str = "driver.py") -> None:
         self._folder = folder
         self._alive: set[int] = set()
         self._made = 0
-        driver = Path(__file__).with_name("driver.py")
+        driver = Path(__file__).with_name(script)
         env = os.environ | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
             [sys.executable, str(driver)],

@@ -36,9 +36,9 @@ class Roles:
         self.workers["up"] = made
         return made
 
-    def add_trainer(self) -> subprocess.Popen[bytes]:
+    def add_trainer(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a trainer."""
-        self.trainers.append(self._start("trainer", "trainer"))
+        self.trainers.append(self._start("trainer", "trainer", *options))
         return self.trainers[-1]
 
     def log(self, number: int = 0) -> str:

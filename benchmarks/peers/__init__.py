@@ -1,0 +1,1 @@
+"""What the end-to-end path is compared with, each a process of its own."""

@@ -1,0 +1,37 @@
+"""Segment changes to try campaigns with."""
+
+from typing import Any, Final
+
+import msgspec
+
+from segstream.core.changes import CHANGE_TYPE, Change, ChangeData, SegmentRef, rfc3339
+
+NAMES: Final = {1: "Loyal", 2: "Gone quiet", 3: "Occasional"}
+# Monday, 6 May 2024, noon.
+NOON_MS: Final = 1_714_996_800_000
+DAY_MS: Final = 86_400_000
+
+
+def ref(segment: int | None) -> SegmentRef | None:
+    return None if segment is None else SegmentRef(segment, NAMES[segment])
+
+
+def change(customer: str = "C1", sequence: int = 2, at_ms: int = NOON_MS, **told: Any) -> Change:
+    """A change from 1 to 2 by time, unless told otherwise: `from_`, `to`, `reason`, ..."""
+    from_, to = told.pop("from_", 1), told.pop("to", 2)
+    plain: dict[str, Any] = {
+        "reason": "time", "direction": "down", "times_entered": 1, "since": None, "margin": 2.0,
+        "model": "1.0", "drivers": (),
+    }  # fmt: skip
+    change_id = told.pop("id", f"{customer}-{sequence}-{at_ms}")
+    data = ChangeData(
+        customer_id=customer, sequence=sequence, from_=ref(from_), to=ref(to), **(plain | told)
+    )
+    return Change(
+        specversion="1.0", id=change_id, source="/segstream/t", type=CHANGE_TYPE,
+        subject=customer, time=rfc3339(at_ms), datacontenttype="application/json", data=data,
+    )  # fmt: skip
+
+
+def encoded(one: Change) -> bytes:
+    return msgspec.json.encode(one)
