@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,9 +20,11 @@ from segstream.adapters.mapping_files import named_mapping
 from segstream.adapters.memory import MemorySink, MemoryStore
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import Event
-from segstream.core.fitting import choose_k, fresh, quality_of
+from segstream.core.fitting import Scaling, assign, choose_k, fresh, quality_of
 from segstream.core.partition import Partition
+from segstream.core.refit import Asked, Frame, Gate
 from segstream.engine import Engine
+from segstream.fitter import ChildFitter
 from segstream.main_job import Job, run_job
 from segstream.ports import Position
 from segstream.settings import Settings
@@ -273,6 +275,37 @@ def refit() -> Iterator[Row]:
     yield row("refit", "seconds", [t.wall_s for t in clock.timings], 30.0, "lower")
 
 
+def refit_beside() -> Iterator[Row]:
+    """Speed of the stream while a large panel is fitted in the process beside it, over its own."""
+    vectors = _overlapping(0)
+    width = np.zeros(REFIT_FEATURES)
+    asked = Asked(
+        Frame.of(Scaling(width, width + 1.0, width, ())), vectors.tobytes(),
+        vectors[:6].tobytes(), assign(vectors[:6].copy(), vectors).labels.tobytes(), day=0,
+        trigger="command", k=6, chooses_k=True, starts=10, seed=7, gate=Gate(),
+    )  # fmt: skip
+    alone, beside = Clock(), Clock()
+    seconds = []
+    with bed(CUSTOMERS) as ready, closing(ChildFitter()) as fitter:
+        for run in range(1 + 2 * RUNS):
+            path = ready.folder / f"events-{run}.jsonl"
+            synthetic.write_lines(path, next_orders(ready, EVENTS, run), f"b{run}")
+            fits = run > 0 and run % 2 == 0
+            began = time.perf_counter()
+            if fits:
+                fitter.begin(asked)
+            with (beside if fits else alone).run():
+                apply_file(ready, path)
+            if fits:
+                fitter.result(asked)
+                seconds.append(time.perf_counter() - began)
+            path.unlink()
+    del alone.timings[0]
+    yield row("refit/beside", "seconds", seconds, 30.0, "lower")
+    ratio = median(beside.rates(EVENTS)) / median(alone.rates(EVENTS))
+    yield row("refit/stream_beside", "ratio", [ratio], 0.8, "higher")
+
+
 def _overlapping(seed: int) -> "np.typing.NDArray[np.float64]":
     """Groups that run into each other: K-Means needs many iterations."""
     generator = np.random.default_rng(seed)
@@ -288,4 +321,5 @@ CASES: Final[dict[str, Callable[[], Iterator[Row]]]] = {
     "complete_journey": complete_journey,
     "bytes_per_customer": bytes_per_customer,
     "refit": refit,
+    "refit_beside": refit_beside,
 }
