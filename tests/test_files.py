@@ -191,7 +191,7 @@ class TestContent:
         """A gzip file gives what the plain one gives; its copy is gone after `close`."""
         content = line(0, 2) + line(1, 1)
         packed = tmp_path / "in.jsonl.gz"
-        packed.write_bytes(gzip.compress(content))
+        packed.write_bytes(gzip.compress(content, mtime=0))
         work = tmp_path / "work"
         work.mkdir()
         with closing(FileSource([packed, packed], work_dir=work)) as source:
@@ -551,7 +551,11 @@ class TestStream:
 
     @pytest.mark.parametrize(
         ("content", "remedy"),
-        [(b"", "expected rows on stdin"), (gzip.compress(b"x"), "zcat"), (b"[{}]\n", "jq")],
+        [
+            (b"", "expected rows on stdin"),
+            (gzip.compress(b"x", mtime=0), "zcat"),
+            (b"[{}]\n", "jq"),
+        ],
     )
     def test_refused(self, pipe: Pipe, content: bytes, remedy: str) -> None:
         """An empty pipe, gzip and a JSON array are refused with the remedy."""

@@ -35,6 +35,8 @@ MOST_FAILURES: Final = 5
 # Of one partition, while another one's next message is waited for.
 _MOST_BUFFERED: Final = 8_000
 _POLL_MS: Final = 200
+# kafka-python pauses up to 30 s, in each client, before it tries a broker that was away again.
+_RECONNECT_MS: Final = 1_000
 _REQUEST_BYTES: Final = 16 << 20
 _FETCH_BYTES: Final = 4 << 20
 
@@ -263,13 +265,14 @@ class _Copier:
         self._producer = KafkaProducer(
             bootstrap_servers=servers, transactional_id=plan.identity, compression_type="lz4",
             linger_ms=5, batch_size=128 * 1024, max_request_size=_REQUEST_BYTES,
-            retry_backoff_ms=20, bootstrap_timeout_ms=BOOTSTRAP_MS,
+            retry_backoff_ms=20, reconnect_backoff_max_ms=_RECONNECT_MS,
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
         )  # fmt: skip
         self._consumer = KafkaConsumer(
             bootstrap_servers=servers, group_id=plan.identity, enable_auto_commit=False,
             isolation_level="read_committed", auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES, max_poll_records=plan.per_transaction,
-            bootstrap_timeout_ms=BOOTSTRAP_MS,
+            reconnect_backoff_max_ms=_RECONNECT_MS, bootstrap_timeout_ms=BOOTSTRAP_MS,
         )  # fmt: skip
 
     def __enter__(self) -> "_Copier":

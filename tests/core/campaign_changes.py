@@ -1,5 +1,6 @@
 """Segment changes to try campaigns with."""
 
+import json
 from typing import Any, Final
 
 import msgspec
@@ -35,3 +36,25 @@ def change(customer: str = "C1", sequence: int = 2, at_ms: int = NOON_MS, **told
 
 def encoded(one: Change) -> bytes:
     return msgspec.json.encode(one)
+
+
+def _segment(number: int, name: str) -> dict[str, Any]:
+    return {
+        "id": number, "name": name, "description": "", "action": "", "centre": [], "average": [],
+        "customers": 0, "share": 0.0,
+    }  # fmt: skip
+
+
+# A model of two segments, as the models topic has it.
+MODEL: Final = json.dumps(
+    {
+        "number": 1, "generation": 1, "revision": 0, "created_ms": 0, "minute": 0,
+        "generation_minute": 0, "generation_reason": "first", "spec_digest": "", "features": [],
+        "mean": [], "weight": [], "median": [], "population": [], "retired": [], "next_id": 3,
+        "segments": [_segment(1, "Loyal"), _segment(2, "Gone quiet")], "value_feature": 0,
+        "fit": {
+            "k": 2, "starts": 1, "seed": 1, "panel": 0, "wcss": 0.0, "silhouette": None,
+            "davies_bouldin": None, "curve": {},
+        },
+    }
+).encode()  # fmt: skip

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.campaign_changes import DAY_MS, NOON_MS, change
+from tests.core.campaign_changes import DAY_MS, MODEL, NOON_MS, change
 
-from segstream.core.campaign_file import load_campaigns
+from segstream.core.campaign_file import load_campaigns, resolve_segments
 from segstream.core.campaign_simulation import Simulation
 from segstream.core.campaigns import (
     Campaign,
@@ -24,6 +24,7 @@ from segstream.core.campaigns import (
     message_of,
 )
 from segstream.core.changes import Change
+from segstream.core.model import Model
 from segstream.errors import ConfigError
 
 HOUR_MS = 3_600_000
@@ -344,3 +345,15 @@ def test_a_mistake_is_named(text: str, told: str) -> None:
         load_campaigns(text, "c.toml")
     assert told in str(refused.value)
     assert str(refused.value).startswith("c.toml: ")
+
+
+def test_a_name_means_its_id() -> None:
+    """With a model a segment's name is its id, so a rename while it runs changes nothing."""
+    model = msgspec.json.decode(MODEL, type=Model)
+    rules = Campaigns(campaign=(Campaign("c", enters=("Gone quiet", 1), leaves=(2,)),))
+    resolved = resolve_segments(rules, model, "c.toml").campaign[0]
+    assert (resolved.enters, resolved.leaves) == ((2, 1), (2,))
+    for wrong in (("Gone quite",), (9,)):
+        bad = Campaigns(campaign=(Campaign("c", enters=wrong),))
+        with pytest.raises(ConfigError, match=r"There are: 'Loyal' \(1\), 'Gone quiet' \(2\)"):
+            resolve_segments(bad, model, "c.toml")

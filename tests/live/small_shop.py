@@ -64,9 +64,12 @@ def begun(place: Place, roles: Roles) -> None:
     until(lambda: int(place.meta(0).get(b"batch", 0)) > 3, PATIENCE_S, roles.check)
 
 
-def notices(roles: Roles) -> None:
-    """Wait until the worker has said that something is away."""
-    until(lambda: "trying again" in roles.log(), PATIENCE_S, roles.check)
+def notices(roles: Roles, before: int = 0) -> None:
+    """Wait until the worker has said that something is away, after so much of its log.
+
+    The group's coordinator of a broker that is new is away for a moment too.
+    """
+    until(lambda: "trying again" in roles.log()[before:], PATIENCE_S, roles.check)
 
 
 def cpu_s(process: subprocess.Popen[bytes]) -> float:

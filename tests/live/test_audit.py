@@ -35,7 +35,19 @@ def test_a_feed_with_faults(
     place = place_of(stack.kafka, stack.redis, namespace)
     place.settings = msgspec.structs.replace(place.settings, batch_bytes=100_000)
     place.create()
-    feed = ("send", "synthetic", "--customers", "300", "--days", "60", "--seed", "3", *FAULTS)
+    feed = (
+        "send",
+        "synthetic",
+        "--customers",
+        "300",
+        "--days",
+        "60",
+        "--seed",
+        "3",
+        "--currency",
+        "USD",
+        *FAULTS,
+    )
     given = ("--bootstrap", stack.kafka, "--namespace", namespace)
     said = CliRunner().invoke(producers, [*feed, *given])
     assert said.exit_code == 0, said.exception
@@ -55,7 +67,7 @@ def test_a_feed_with_faults(
     assert found["sent"] == sum(sent.values()) > 3_000
     assert found["sent"] == sum(found[n] for n in ("applied", "skipped", "duplicates", "dead"))
     assert min(found[n] for n in ("applied", "duplicates", "dead", "customers")) > 0
-    assert found["features_differ"] == found["changes_differ"] == found["cut"] == []
+    assert not any(found[n] for n in ("features_differ", "changes_differ", "cut"))
 
 
 def audit(place: Place, folder: Path) -> dict[str, int]:

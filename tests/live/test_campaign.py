@@ -19,7 +19,7 @@ from deploy.local.local_stack import LocalStack
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from redis import Redis
-from tests.core.campaign_changes import change, encoded
+from tests.core.campaign_changes import MODEL, change, encoded
 from tests.live.chaos.crew import Crew
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import SEGSTREAM, end
@@ -242,6 +242,25 @@ def test_the_gates(scene: Scene) -> None:
     assert end(process, signal.SIGTERM) == 0
 
 
+def test_a_replay(scene: Scene) -> None:
+    """By the clock of the events an old change is new; what is no change is a dead letter."""
+    scene.rules(top='clock = "events"')
+    new, old = change("C1", 2, now_ms(1000)), change("C1", 3, now_ms(1030))
+    scene.send(new, old)
+    producer = KafkaProducer(bootstrap_servers=scene.place.kafka.bootstrap)
+    try:
+        producer.send(scene.place.names.changes, b"nonsense", b"C1").get(timeout=30)
+    finally:
+        producer.close()
+    scene.sent += 1
+    pid = scene.fork()
+    scene.until(lambda: scene.lag() == 0)
+    assert scene.crew.end(pid) == 0
+    codes = {line["change"]: line["code"] for line in scene.lines("log.jsonl")}
+    assert codes == {new.id: "sent", old.id: "stale"}
+    assert [line["message"] for line in scene.lines("dead.jsonl")] == ["nonsense"]
+
+
 # ---- a webhook that misbehaves ---------------------------------------------------------
 
 
@@ -291,13 +310,14 @@ def test_an_outage_ends_in_dead_letters_and_recovers(scene: Scene, place: Place)
     assert scene.crew.end(pid) == 0
 
 
-def test_killed_while_it_waits(scene: Scene) -> None:
-    """A campaign killed while the webhook is away sends what waited, and asks suppression again."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0)])
+def test_ended_while_it_waits(scene: Scene, number: signal.Signals, code: int) -> None:
+    """Ended while the webhook is away, it sends later what waited, and asks suppression again."""
     scene.receiver.answer = lambda _: 503
     keys = scene.send(*fresh(3))
     pid = scene.fork()
     scene.until(lambda: set(scene.receiver.attempts) == set(keys))
-    assert scene.crew.end(pid, signal.SIGKILL) == -9
+    assert scene.crew.end(pid, number) == code
     (scene.folder / "suppressed.txt").write_text("C1\n")
     scene.receiver.answer = lambda _: 200
     pid = scene.fork()
@@ -358,27 +378,6 @@ def test_an_unknown_segment(scene: Scene) -> None:
         scene.crew.log()
     )
     assert "There are: 'Loyal' (1), 'Gone quiet' (2)." in scene.crew.log()
-
-
-def _segment(number: int, name: str) -> dict[str, Any]:
-    return {
-        "id": number, "name": name, "description": "", "action": "", "centre": [], "average": [],
-        "customers": 0, "share": 0.0,
-    }  # fmt: skip
-
-
-MODEL = json.dumps(
-    {
-        "number": 1, "generation": 1, "revision": 0, "created_ms": 0, "minute": 0,
-        "generation_minute": 0, "generation_reason": "first", "spec_digest": "", "features": [],
-        "mean": [], "weight": [], "median": [], "population": [], "retired": [], "next_id": 3,
-        "segments": [_segment(1, "Loyal"), _segment(2, "Gone quiet")], "value_feature": 0,
-        "fit": {
-            "k": 2, "starts": 1, "seed": 1, "panel": 0, "wcss": 0.0, "silhouette": None,
-            "davies_bouldin": None, "curve": {},
-        },
-    }
-).encode()  # fmt: skip
 
 
 # ---- brokers away ----------------------------------------------------------------------

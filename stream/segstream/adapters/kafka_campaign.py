@@ -6,7 +6,6 @@ changes outside its own transactions, and acknowledges a change whose handling w
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,6 +77,7 @@ class KafkaCampaign:
         self._outages = Outages(LOG)
         self._life: asyncio.Task[None] | None = None
         self._newest_ms = 0
+        self._attempt = 0
 
     @property
     def needs(self) -> Needs:
@@ -134,12 +134,13 @@ class KafkaCampaign:
         self._log.close()
 
     async def _serve(self) -> None:
-        for attempt in itertools.count():
+        while True:
             try:
                 await self._work()
             except AWAY as error:
                 self._outages.failed("campaign", error)
-                await asyncio.sleep(pause_s(min(attempt, 5)))
+                await asyncio.sleep(pause_s(self._attempt))
+                self._attempt += 1
 
     async def _work(self) -> None:
         """Join the group and handle runs of changes, from the committed offsets on."""
@@ -200,6 +201,7 @@ class KafkaCampaign:
             await campaigner.handle(seen, current.standings)  # 2. to 5.
             self._newest_ms = campaigner.newest_ms
             await self._commit(consumer, {tp: run[-1].offset + 1 for tp, run in runs.items()})  # 6.
+            self._attempt = 0
             self._outages.works("campaign")
 
     async def _commit(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:

@@ -39,12 +39,15 @@ from segstream.metering import PartitionMeter
 from segstream.metrics import Metrics
 from segstream.pace import Pace, Patience
 from segstream.settings import Settings, compile_spec
+from segstream.tempo import Tempo
 from segstream.worker import PartitionWorker
 from segstream.worker_parts import Tasks
 
 LOG: Final = logging.getLogger("segstream.worker")
 # After the batches under way had their time nothing is worth waiting for longer.
 _STOP_S: Final = 5.0
+# Every read costs a fetch of each partition that was read: of a trickle, one every so often.
+_READ_EVERY_S: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self.settings, self.options = settings, options
         self._metrics = metrics or Metrics("worker")
-        self._joined = False
+        self._joined = self._assigned = False
         self.spec = compile_spec(settings)
         self.names = options.kafka.topics(settings.namespace)
         self.group = options.kafka.workers_group(settings.namespace)
@@ -240,6 +243,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Start a task per partition; nothing is polled for it before its claim."""
+        self._assigned = True
         for tp in assigned:
             self.consumer.pause(tp)
             log = self._logs[tp] = PartitionLog(self, tp)
@@ -251,12 +255,13 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         """What is missing until it is ready: servers, and claims of what it was assigned."""
         if not self._joined:
             return ["worker: starts", *(f"{who}: is away" for who in self._outages.failing)]
+        waits = [] if self._assigned else ["worker: waits for its partitions"]
         claims = [
             f"partition {tp.partition}: not claimed"
             for tp in list(self._logs)
             if (worker := self._workers.get(tp)) is None or not worker.claimed
         ]
-        return [*(f"{who}: is away" for who in self._outages.failing), *claims]
+        return [*(f"{who}: is away" for who in self._outages.failing), *waits, *claims]
 
     async def _gauge(self) -> None:
         for count in itertools.count():
@@ -322,6 +327,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             log=log,
             models=self.models,
             pace=Pace(self._patience, self._clocks.clocks_ms),
+            tempo=Tempo(lambda: len(self._running)),
             target_ms=self._target_ms,
             generation=lambda: self.generation,
             owner=lambda key: self._check_owner(key, tp.partition),
@@ -365,6 +371,8 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             if log.sought and tp in self.consumer.assignment():
                 with contextlib.suppress(IllegalStateError):  # revoked meanwhile
                     log.polled(await self.consumer.position(tp))
+        if found:
+            await asyncio.sleep(_READ_EVERY_S)
 
     # ---- models ------------------------------------------------------------------------
 

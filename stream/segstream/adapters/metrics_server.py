@@ -16,7 +16,7 @@ from prometheus_client import make_wsgi_app
 from segstream.errors import ConfigError
 from segstream.metrics import Metrics
 
-_TEXT: Final = [("Content-Type", "text/plain; charset=utf-8")]
+_TEXT: Final = (("Content-Type", "text/plain; charset=utf-8"),)
 Readiness = Callable[[], Sequence[str]]
 """What is missing; nothing where the role is ready."""
 
@@ -81,13 +81,13 @@ def application(metrics: Metrics, lacks: Sequence[Readiness]) -> Callable[..., I
             body: Iterable[bytes] = scrape(environ, start)
             return body
         if path == "/healthz":
-            start("200 OK", _TEXT)
+            start("200 OK", list(_TEXT))
             return [b"alive\n"]
         if path == "/readyz":
             found = missing()
-            start("503 Service Unavailable" if found else "200 OK", _TEXT)
+            start("503 Service Unavailable" if found else "200 OK", list(_TEXT))
             return ["".join(f"{what}\n" for what in found).encode() or b"ready\n"]
-        start("404 Not Found", _TEXT)
+        start("404 Not Found", list(_TEXT))
         return [b"/metrics /healthz /readyz\n"]
 
     return answer

@@ -86,7 +86,7 @@ def _set_partition(metrics: Metrics, look: Look, target_ms: int) -> None:
 async def set_segments(metrics: Metrics, partitions: Sequence[Partition]) -> None:
     """Count customers by segment, and how long ago they were evaluated."""
     now_ms = round(time.time() * 1000)
-    sizes: dict[int, int] = {}
+    sizes = {at.NO_SEGMENT: 0}  # nobody is an answer too
     ages: dict[int, float] = {}
     for partition in partitions:
         segments, evaluated_ms = evaluations(partition)
@@ -100,7 +100,9 @@ async def set_segments(metrics: Metrics, partitions: Sequence[Partition]) -> Non
     for segment, n in sizes.items():
         where = {"segment": "none" if segment == at.NO_SEGMENT else str(segment)}
         metrics.set("segstream_segment_customers", n, **where)
-        metrics.set("segstream_segment_freshness_seconds", ages[segment] / n / 1000, **where)
+        if n:
+            fresh_s = ages[segment] / n / 1000
+            metrics.set("segstream_segment_freshness_seconds", fresh_s, **where)
     for partition in partitions:
         for named in partition.model.segments if partition.model else ():
             metrics.set("segstream_segment_info", 1, segment=str(named.id), name=named.name)
