@@ -10,7 +10,8 @@ Claim, when the partition is assigned:
 
 Batch n, a run of the log (events, instants, the adoption of a model):
   1. take records from the log; the customers' records are in memory since the claim. Where the
-     trainer is followed and the log is history, the batch ends with the day (`segstream.pace`)
+     trainer is followed and the log is history, the batch ends with the day (`segstream.pace`).
+     Soon after another batch it waits for more (`segstream.tempo`)
   2. adopt the newest model made for the next instant; fold, evaluate, decide: pure
   3. wait until batch n-1 is published
   4. WATCH, compare, MULTI: records, rosters, totals, position, outbox. Any error or unknown
@@ -224,7 +225,7 @@ class PartitionWorker:
         """Take records and instants; no more than the open day where its end is to wait at."""
         piece, self._held = self._held, Piece()
         if not piece.records:
-            records = await self._tasks.log.take(self._settings.batch_bytes, IDLE_S)
+            records = await self._take()
             until = self._target() if not records and self._caught_up else -1
             with self._tasks.meter.timed("read"):
                 piece = Piece(records, self._parse(records), until)
@@ -236,6 +237,14 @@ class PartitionWorker:
         if not self._tasks.pace.waits_at(day, _now_ms()):
             return piece
         return self._of_day(piece, day)
+
+    async def _take(self) -> Sequence[Record]:
+        """Take from the log; what would be a small batch soon after another waits for more."""
+        log, size = self._tasks.log, self._settings.batch_bytes
+        pause_s = self._tasks.tempo.pause_s(time.monotonic())
+        if pause_s and log.waiting_bytes < size:
+            await asyncio.sleep(pause_s)
+        return await log.take(size, IDLE_S)
 
     def _target(self) -> int:
         """Minute up to which the clock may go without an event."""
@@ -288,6 +297,7 @@ class PartitionWorker:
     # ---- batch -------------------------------------------------------------------------
 
     async def _batch(self, piece: Piece, overdue: bool) -> None:
+        self._tasks.tempo.began(time.monotonic())
         self._adopt()  # 2
         with self._tasks.meter.timed("fold"):
             evidence = self._fold(piece)

@@ -9,6 +9,7 @@ from segstream.core.events import Parsed
 from segstream.core.model import Model
 from segstream.metering import PartitionMeter
 from segstream.pace import Pace
+from segstream.tempo import Tempo
 
 
 class Record(Protocol):
@@ -53,6 +54,11 @@ class Log(Protocol):
 
     async def take(self, max_bytes: int, wait_s: float) -> Sequence[Record]:
         """Records in order; none when nothing came in time."""
+        ...
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much was read and not taken."""
         ...
 
     @property
@@ -106,6 +112,7 @@ class Tasks:
     log: Log
     models: Models
     pace: Pace
+    tempo: Tempo
     target_ms: Callable[[], int]
     generation: Callable[[], int]
     owner: Callable[[bytes], None]

@@ -14,7 +14,7 @@ from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, Row, expected, rows
 
 from segstream.adapters import redis_keys
-from segstream.adapters.faust_app import current_of
+from segstream.adapters.current_segments import current_of
 from segstream.kafka_settings import KafkaSettings
 
 pytestmark = pytest.mark.slow

@@ -252,7 +252,7 @@ def test_newcomers_join() -> None:
     plan = replace(SHOWN, drift=Drift("new", at_day=56, share=0.2))
     weeks = weekly_orders(plan, "newcomers")
     assert weeks[:8].sum() == 0
-    assert weeks[-4:].sum() == pytest.approx(400 * 3.5 * 4, rel=0.15)
+    assert weeks[-4:].sum() == pytest.approx(400 * 12.0 * 4, rel=0.15)
 
 
 def test_truth_file(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ import logging
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import faust
-import msgspec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from segstream.adapters.current_segments import CurrentSegments
 from segstream.adapters.kafka_clients import connection, password, ssl_context
 from segstream.adapters.kafka_worker import WorkerOptions
 from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
@@ -34,6 +34,8 @@ LOG: Final = logging.getLogger("segstream.worker")
 
 # Faust answers nothing on it here; the metrics role has a server of its own.
 _NO_WEB: Final = False
+# Changes are sent many at a time: a request for every 16 KiB, the default, is ten for one.
+_BATCH_BYTES: Final = 256 * 1024
 # Beyond the time to drain: to close clients, to leave the group.
 _LEAVE_S: Final = 8.0
 
@@ -57,14 +59,6 @@ class Role(Protocol):
     async def stop(self) -> None:
         """End what was started."""
         ...
-
-
-class _Data(msgspec.Struct):
-    reason: str
-
-
-class _Change(msgspec.Struct):
-    data: _Data
 
 
 def new_app(
@@ -92,28 +86,34 @@ def new_app(
         web_enabled=_NO_WEB,
         value_serializer="raw",
         key_serializer="raw",
+        producer_max_batch_size=_BATCH_BYTES,
         broker_session_timeout=kafka.session_timeout_ms / 1000,
         broker_heartbeat_interval=kafka.session_timeout_ms / 4000,
         consumer_auto_offset_reset="earliest",
     )
     changes = app.topic(names.changes, value_type=bytes, key_type=bytes)
-    current = app.topic(names.current_segment, value_type=bytes, key_type=bytes)
     for role in roles:
         app.service(_hosted(role, failures))
 
     @app.agent(changes, name="current-segment")
     async def keep_current(stream: Any) -> None:
         """Keep the last change of each customer in the compacted topic; of an erased one none."""
-        async for key, value in stream.items():
-            await current.send(key=key, value=current_of(value))
+        events = stream.noack()
+        segments = CurrentSegments(send, events.ack)
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(segments.run())
+            async for event in events.events():
+                await segments.add(event)
+            sending.cancel()
+
+    async def send(key: bytes, value: bytes | None) -> Awaitable[Any]:
+        producer = await app.maybe_start_producer()
+        sent: Awaitable[Any] = await producer.send(
+            names.current_segment, key, value, None, None, None
+        )
+        return sent
 
     return app
-
-
-def current_of(change: bytes) -> bytes | None:
-    """What the compacted topic keeps of a change: a tombstone where the customer was erased."""
-    erased = msgspec.json.decode(change, type=_Change).data.reason == "erased"
-    return None if erased else change
 
 
 def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:

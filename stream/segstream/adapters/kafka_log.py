@@ -151,6 +151,11 @@ class PartitionLog:
         return FencedError(f"kafka: {self._tp.topic}, partition {self._tp.partition}: {how}")
 
     @property
+    def waiting_bytes(self) -> int:
+        """How much was read and not taken."""
+        return self.buffer.size
+
+    @property
     def caught_up(self) -> bool:
         """Whether everything up to the log's end was taken."""
         if self.buffer.records:

@@ -9,7 +9,6 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
 from segstream.core.layout import (
     C_AS_OF,
@@ -228,9 +227,9 @@ class ChangeEncoder:
         cause
             Event id, "instant" or model version.
         """
-        from_ = _known(row[C_FROM])
-        to = _known(row[C_TO])
-        as_of, sequence = int(row[C_AS_OF]), int(row[C_SEQUENCE])
+        cells: list[int] = row.tolist()
+        from_, to = _known(cells[C_FROM]), _known(cells[C_TO])
+        as_of, sequence = cells[C_AS_OF], cells[C_SEQUENCE]
         pair = self._pair(from_, to, model)
         margin, drivers = self._drivers(raw, scaled, pair)
         data = ChangeData(
@@ -238,10 +237,10 @@ class ChangeEncoder:
             sequence=sequence,
             from_=pair.from_,
             to=pair.to,
-            reason=REASONS[row[C_REASON]],
+            reason=REASONS[cells[C_REASON]],
             direction=pair.direction,
-            times_entered=int(row[C_ENTERED]),
-            since=rfc3339(int(row[C_SINCE])) if from_ is not None else None,
+            times_entered=cells[C_ENTERED],
+            since=rfc3339(cells[C_SINCE]) if from_ is not None else None,
             margin=margin,
             model=self._version,
             drivers=drivers,
@@ -304,8 +303,8 @@ def _round(value: float | None) -> float | None:
     return round(value, DECIMALS)
 
 
-def _known(segment: np.int64) -> int | None:
-    return None if segment == NO_SEGMENT else int(segment)
+def _known(segment: int) -> int | None:
+    return None if segment == NO_SEGMENT else segment
 
 
 def _ref(model: Model, segment_id: int | None) -> SegmentRef | None:
