@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 KERNEL := $(wildcard stream/segstream/core/*.py)
 FEED := .data/complete-journey.jsonl
 # Processes of `make test`, each with a Kafka of its own (about 1 GB). The live tests mostly wait.
-JOBS ?= 3
+JOBS ?= 2
 
 .PHONY: help demo test check format quality reproduction bench chaos clean
 .DEFAULT_GOAL := help

@@ -387,7 +387,9 @@ class _Copier:
 
     def _failed(self, error: Exception) -> None:
         """Raise what a failed transaction means."""
-        if isinstance(error, ProducerFencedError) or not isinstance(error, KafkaError):
+        if any(isinstance(part, ProducerFencedError) for part in (error, *error.args)):
+            raise ProducerFencedError from error
+        if not isinstance(error, KafkaError):
             raise error
         if error.retriable:
             raise UnsettledError from error

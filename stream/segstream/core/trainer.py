@@ -224,9 +224,8 @@ class Trainer:
             state = changed(state, watch=watch)
         elif day - state.checked_day < settings.refit_days:
             return state
-        if state.k_due < 0 and (not state.decisions or self._calm(state.decisions[-1])):
-            ids = np.array([s.id for s in model.segments])[self._living(model, panel).labels]
-            state = changed(state, origin=origin_of(panel.hashes, ids))
+        ids = np.array([s.id for s in model.segments])[self._living(model, panel).labels]
+        state = changed(state, seen=origin_of(panel.hashes, ids))
         return self._asked(
             state, model, day, panel, called or "schedule", len(model.segments), commanded=False
         )
@@ -260,6 +259,8 @@ class Trainer:
             objection=p.objection,
         )  # fmt: skip
         state = self._recorded(state, decision)
+        if state.k_due < 0 and self._calm(decision) and state.seen.hashes:
+            state = changed(state, origin=state.seen)
         return changed(
             state, asked=None, candidate=proposal if proposal.kind else None,
             k_due=self._k_due(state, decision, asked is not None and asked.chooses_k),

@@ -113,6 +113,9 @@ class TrainerState(msgspec.Struct, frozen=True):
         A check whose answer is needed when the next day closes.
     candidate
         A proposal that waits for the next day's panel.
+    origin, seen
+        The panel's segments at the last calm check, or when the generation began; and at the check
+        that was asked for last.
     refused
         The last proposal that the gate refused; a person may still promote it.
     """
@@ -129,6 +132,7 @@ class TrainerState(msgspec.Struct, frozen=True):
     refused: Proposal | None = None
     watch: Watch = Watch()
     origin: Origin = Origin()
+    seen: Origin = Origin()
     decisions: tuple[Decision, ...] = ()
     commands: tuple[Command, ...] = ()
 
