@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.feeds import FEEDS, Feed, parse
 from benchmarks.streaming import stream
@@ -38,7 +39,13 @@ CHECKED: Final = (FIRST_DAY + 20, FIRST_DAY + 21)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Share of the customers whose segment stays, by what is done to the labels."""
+    """Share of the customers whose segment stays, by what is done to the labels.
+
+    Attributes
+    ----------
+    ari
+        Of a fit on everybody with a fit on the sample: how well defined the segments are at all.
+    """
 
     feed: str
     k: int
@@ -46,6 +53,7 @@ class Kept:
     raw: float
     matched: float
     gated: float
+    ari: float
 
 
 def last_panel(feed: Feed, settings: Settings) -> FloatArray:
@@ -92,6 +100,7 @@ def kept(feed: str, raw: FloatArray, settings: Settings, k: int, seed: int) -> K
         raise AssertionError(state.waiting)
     old = refit(spec, days[0], raw, k, seed)
     new = refit(spec, days[1], raw, k, seed + 1)
+    whole = refit(spec, PanelRows(days[1].keys, raw), raw, k, seed)
     return Kept(
         feed,
         k,
@@ -99,19 +108,24 @@ def kept(feed: str, raw: FloatArray, settings: Settings, k: int, seed: int) -> K
         float((old == new).mean()),
         float((match(old, new, k, k)[new] == old).mean()),
         float((ids_under(spec, first, raw) == ids_under(spec, state.model, raw)).mean()),
+        float(adjusted_rand_score(whole, new)),
     )
 
 
 def table(found: Sequence[Kept]) -> Iterator[str]:
     """Lines of a Markdown table."""
-    yield "| feed | k | labels as they come | matched | with the gate | seeds with 95 % kept |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        "| feed | k | labels as they come | matched | with the gate | seeds with 95 % kept |"
+        " batch against its bootstraps: ARI, lower quartile |"
+    )
+    yield "|---|---|---|---|---|---|---|"
     for feed, k in dict.fromkeys((o.feed, o.k) for o in found):
         same = [o for o in found if (o.feed, o.k) == (feed, k)]
         medians = [np.median([getattr(o, f) for o in same]) for f in ("raw", "matched", "gated")]
         well = sum(o.gated >= KEPT for o in same)
         shares = " | ".join(f"{m:.0%}" for m in medians)
-        yield f"| {feed} | {k} | {shares} | {well} of {len(same)} |"
+        ari = np.quantile([o.ari for o in same], 0.25)
+        yield f"| {feed} | {k} | {shares} | {well} of {len(same)} | {ari:.2f} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ A pid alone may belong to somebody else by now. A process is taken for ours only
 start time and the program's name are those that were written down when it was started.
 """
 
+import atexit
 import os
 import secrets
 import signal
@@ -156,8 +157,15 @@ def _reserve(port: int) -> bool:
     except OSError:
         mark.close()
         return False
+    if not _RESERVED:
+        atexit.register(_release)
     _RESERVED.append(mark)
     return True
+
+
+def _release() -> None:
+    while _RESERVED:
+        _RESERVED.pop().close()
 
 
 def _boot() -> str:
