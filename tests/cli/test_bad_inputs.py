@@ -401,7 +401,11 @@ def test_stopped_by_the_user(place: Place, shop: Shop) -> None:
     """Ctrl-C says how to go on; nothing is half applied."""
     pipe = subprocess.PIPE
     command = [*COMMAND, "run", "--source", "-", *place.options, "--json"]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as first:
+    # Whoever runs the tests in the background has SIGINT ignored, and a child inherits that.
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as first:  # fmt: skip
         assert first.stdin
         first.stdin.write(shop.rows[0] + b"\n")
         first.stdin.flush()
