@@ -39,14 +39,12 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """Path of a data set beside the checkout; skips where it is absent, fails in CI."""
+    from tests.needed import lacking  # the path to `tests` is set only now
 
     def find(name: str) -> Path:
         path = SHARED_DATA / name
         if not path.exists():
-            reason = f"no {name} in ../shared/data beside the checkout"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason)
-            pytest.skip(reason)
+            lacking(f"no {name} in ../shared/data beside the checkout")
         return path
 
     return find

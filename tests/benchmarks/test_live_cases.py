@@ -1,7 +1,6 @@
 """The cases on Kafka and Redis, with a feed of seconds: they run, and count what they say."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ from benchmarks.latency import hear, history
 from benchmarks.live import Bench, fixed_model, messages, partition_of, peer
 from benchmarks.synthetic import START_MS, customer_id, orders
 from deploy.local.local_stack import LocalStack
-from deploy.local.process import MissingError
+from tests.needed import running
 
 SIZE = Size(customers=200, warm=600, events=3_000, runs=1, naive_s=1.0)
 
@@ -18,15 +17,8 @@ SIZE = Size(customers=200, warm=600, events=3_000, runs=1, naive_s=1.0)
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
-    local = LocalStack(folder / "stack")
-    try:
-        local.up()
-    except MissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield Bench(local, folder)
-    local.down()
+    with running(LocalStack(folder / "stack")) as local:
+        yield Bench(local, folder)
 
 
 def test_messages_are_on_the_partition_of_their_customer() -> None:

@@ -1,13 +1,13 @@
 """The demo as a new user runs it, and its page in a real browser."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.needed import lacking
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,7 @@ QUIET = (
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output directory of the main job over the demo's year."""
     if not FEED.exists():
-        message = f"{FEED} is missing: run `make demo` once"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        lacking(f"{FEED} is missing: run `make demo` once")
     folder = tmp_path_factory.mktemp("demo")
     command = [
         sys.executable, "-m", "segstream", "run", "--source", str(FEED),
@@ -43,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Open a page in Chromium and return what it became."""
     if CHROMIUM is None:
-        pytest.fail("chromium is missing") if os.environ.get("CI") else pytest.skip("no chromium")
+        lacking("chromium is missing")
     command = [str(CHROMIUM), *QUIET, f"--user-data-dir={profile}", *options, page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 

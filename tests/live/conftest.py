@@ -1,7 +1,6 @@
 """Real Kafka and Redis: one stack a session, topics of their own for each test."""
 
 import gc
-import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 from deploy.local.local_stack import LocalStack
-from deploy.local.process import MissingError
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from tests.needed import running
 
 from segstream.adapters.kafka_topics import Topic, TopicAdmin
 
@@ -22,15 +21,8 @@ _HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Kafka and Redis; skips where one is not installed, fails in CI."""
-    local = LocalStack(tmp_path_factory.mktemp("live") / "stack")
-    try:
-        local.up()
-    except MissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield local
-    local.down()
+    with running(LocalStack(tmp_path_factory.mktemp("live") / "stack")) as local:
+        yield local
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Names, passwords and rights: what reaches the clients, and what is said where one is missing."""
 
-import os
 import signal
 import ssl
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
 from deploy.local.parts import HOST, Kafka
-from deploy.local.process import MissingError, free_ports
+from deploy.local.process import free_ports
 from kafka import KafkaAdminClient
 from kafka.admin import (
     ACL,
@@ -25,6 +24,7 @@ from redis.asyncio.connection import SSLConnection
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, expected, fixed_model, rows
+from tests.needed import running
 
 from segstream.adapters.faust_app import new_app
 from segstream.adapters.kafka_clients import connection
@@ -69,14 +69,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSta
     local = LocalStack(tmp_path_factory.mktemp("guarded") / "stack")
     kafka = GuardedKafka(free_ports(1)[0])
     local._parts["kafka"] = kafka
-    try:
-        local.up()
-    except MissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield local, kafka.guarded
-    local.down()
+    with running(local):
+        yield local, kafka.guarded
 
 
 def allow(bootstrap: str, kind: str, name: str, operation: str, prefixed: bool = False) -> None:

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from deploy.grafana.build import DASHBOARDS, queries
 from deploy.local.local_stack import LocalStack
-from deploy.local.process import MissingError, free_ports
+from deploy.local.process import free_ports
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import Roles
 from tests.live.chaos.shop import BASE, rows
+from tests.needed import running
 from tests.watch.rules import expressions
 
 from segstream.kafka_settings import KafkaSettings
@@ -41,13 +42,8 @@ QUIET: Final = ("drift_psi", "drift_level")
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[LocalStack]:
     """A stack of its own, with Prometheus."""
-    stack = LocalStack(tmp_path / "stack", prometheus=True)
-    try:
-        stack.up()
-    except MissingError as error:
-        pytest.skip(str(error))
-    yield stack
-    stack.down()
+    with running(LocalStack(tmp_path / "stack", prometheus=True)) as stack:
+        yield stack
 
 
 def get(url: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 from deploy.grafana.build import DASHBOARDS, FOLDER, Dashboard, encoded
+from tests.needed import lacking
 from tests.watch.rules import ROOT, RULES, alerts, expressions
 
 from segstream.metrics import CATALOGUE, Metric
@@ -69,7 +70,7 @@ def test_rules_fire() -> None:
     """Each alert fires where it must and none on a calm stack, says promtool."""
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("expected promtool, found none; on Debian: apt-get install prometheus")
+        lacking("expected promtool, found none; on Debian: apt-get install prometheus")
     done = subprocess.run(
         [promtool, "test", "rules", "rules_test.yml"],
         cwd=RULES.parent, capture_output=True, text=True, check=False,
