@@ -27,7 +27,7 @@ $(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/demo
 	@echo "installing the development tools ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo,kafka]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo,kafka,serve,explore]'
 	@$(BIN)/python deploy/dev_requirements.py > $(VENV)/dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(VENV)/dev.txt
 	@touch $@
