@@ -45,9 +45,9 @@ def written(settings: Settings, folder: Path, **shop: bool | int) -> tuple[dict[
     return write_report(view, folder / "out", "member"), folder / "out"
 
 
-def screen_of(summary: dict[str, object]) -> str:
+def screen_of(summary: dict[str, object], width: int = 100) -> str:
     file = io.StringIO()
-    render_screen(summary, Console(file=file, width=100, force_terminal=False))
+    render_screen(summary, Console(file=file, width=width, force_terminal=False))
     return file.getvalue()
 
 
@@ -116,6 +116,13 @@ def test_the_screen_fits_and_needs_no_colour(settings: Settings, tmp_path: Path)
     assert max(map(len, lines)) <= 100
     assert len(lines) <= 65
     assert not any("\x1b" in line for line in lines)
+
+
+def test_a_terminal_of_80_columns_cuts_nothing_off(tmp_path: Path) -> None:
+    """Names wrap between words there; rich cuts a cell off with an ellipsis."""
+    screen = screen_of(written(SHOP, tmp_path)[0], width=80)
+    assert max(map(len, screen.splitlines())) <= 80
+    assert "…" not in screen
 
 
 def test_before_the_first_model_page_and_screen_say_what_is_missing(tmp_path: Path) -> None:

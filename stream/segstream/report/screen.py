@@ -88,7 +88,8 @@ def _segments(screen: _Screen, s: Summary) -> None:
     table.add_column("segment", max_width=28)
     columns = [screen.words.customers, "share"]
     if s.spend_90d is not None:
-        columns += ["of spend", "spend each", "orders", "per order", "last order"]
+        # Headings of two lines leave room for the names on a terminal of 80 columns.
+        columns += ["of\nspend", "spend\neach", "orders", "per\norder", "last\norder"]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for segment in s.segments:
