@@ -6,13 +6,10 @@ seek to the position that Redis holds.
 """
 
 import asyncio
-import atexit
 import contextlib
 import itertools
 import logging
-import shutil
 import signal
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -61,6 +58,13 @@ class Role(Protocol):
         ...
 
 
+class _App(faust.App):
+    """A Faust application without tables: nothing is kept in files, so no folder is made."""
+
+    def _create_directories(self) -> None:
+        return
+
+
 def new_app(
     settings: Settings, kafka: KafkaSettings, roles: Sequence[Role], failures: list[Exception]
 ) -> faust.App:
@@ -72,15 +76,11 @@ def new_app(
         Takes what a role fails with for good; the application is asked to stop then.
     """
     names = kafka.topics(settings.namespace)
-    # Faust makes a data directory though nothing is kept in it; it goes with the process.
-    folder = tempfile.mkdtemp(prefix="segstream-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    app = faust.App(
+    app = _App(
         f"{settings.namespace}-segments",
         broker=f"kafka://{kafka.bootstrap.replace(',', ';')}",
         broker_credentials=_credentials(kafka),
         store="memory://",
-        datadir=folder,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=_NO_WEB,
