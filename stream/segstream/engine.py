@@ -31,6 +31,7 @@ from segstream.core.dead_letters import DeadLetterWatch
 from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.model import Model, check_model
 from segstream.core.partition import DeadLetter, PanelRows, Partition, Taken
+from segstream.core.purchases import encode_block
 from segstream.core.trainer import Trainer
 from segstream.core.trainer_state import TrainerState
 from segstream.errors import StateError
@@ -245,19 +246,24 @@ class Engine:
     def _store_batch(self, chunk: Chunk | None, position: Position) -> None:
         if chunk is None:
             self._new_models, self._new_day = [], False
+        purchases = self._bought()
         taken = self.partition.take()
         if chunk is not None:
             self._watch.check([d.index for d in taken.dead], len(chunk.payloads))  # 3
         position = msgspec.structs.replace(position, dead_flags=self._watch.flags)
         outbox = Outbox(self._n + 1, tuple(taken.changes), _dead_lines(taken.dead, chunk))
-        self._store.commit(self._batch(taken, position, outbox))  # 4
+        self._store.commit(self._batch(taken, position, outbox, purchases))  # 4
         self._n, self.position = outbox.n, position
         self.changes_written += len(taken.changes)
         if len(taken.panel.keys):
             self._panel.append(taken.panel)
         self._sink.publish(outbox)  # 5
 
-    def _batch(self, taken: Taken, position: Position, outbox: Outbox) -> Batch:
+    def _bought(self) -> bytes:
+        """What the batch's customers bought, for insights."""
+        return encode_block(self.partition.purchases()) if self.settings.insights.enabled else b""
+
+    def _batch(self, taken: Taken, position: Position, outbox: Outbox, purchases: bytes) -> Batch:
         return Batch(
             epoch=self._epoch,
             position=position,
@@ -270,6 +276,7 @@ class Engine:
             new_day=self._new_day,
             trainer=self.trainer_state if self._new_day else None,
             models=self._new_models,
+            purchases=purchases,
         )
 
     def progress(self) -> Progress:

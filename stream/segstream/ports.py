@@ -149,6 +149,8 @@ class Batch:
     ----------
     ledger
         int64 rows of `segstream.core.ledger`, C order, for reports; a store may drop them.
+    purchases
+        A block of `segstream.core.purchases`, for insights; a store may drop it.
     new_day
         Whether the open day began within the batch: panel blocks before it are dropped.
     models
@@ -166,6 +168,7 @@ class Batch:
     new_day: bool
     trainer: TrainerState | None
     models: Sequence[Model]
+    purchases: bytes = b""
 
 
 class Store(Protocol):

@@ -68,6 +68,31 @@ class DeadLetterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     max_share: float = 0.1
 
 
+class InsightsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is counted of products, categories and customers in each segment.
+
+    Attributes
+    ----------
+    enabled
+        Whether `run` keeps what was bought in its state; the role `insights` counts in any case.
+    days
+        Days of event time that are counted; 0 is the longest window of the features.
+    max_products
+        Different products that are told apart exactly; beyond them rare ones are left out.
+    products_file
+        A CSV file with product names, read when a run begins; empty shows ids.
+    product_id, product_name
+        Its columns.
+    """
+
+    enabled: bool = True
+    days: int = 0
+    max_products: int = 50_000
+    products_file: str = ""
+    product_id: str = "product_id"
+    product_name: str = "name"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a run can be told.
 
@@ -92,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: TrainerSettings = TrainerSettings()
     clock: ClockSettings = ClockSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    insights: InsightsSettings = InsightsSettings()
     kafka: KafkaSettings = KafkaSettings()
     measures: tuple[Measure, ...] = ()
     features: tuple[Feature, ...] = ()
@@ -197,6 +223,9 @@ def check_settings(settings: Settings, where: str) -> None:
         ("dead_letters.max_share", settings.dead_letters.max_share,
          0 <= settings.dead_letters.max_share <= 1, "0 to 1"),
         ("batch_bytes", settings.batch_bytes, settings.batch_bytes >= 1, ">= 1"),
+        ("insights.days", settings.insights.days, settings.insights.days >= 0, ">= 0"),
+        ("insights.max_products", settings.insights.max_products,
+         settings.insights.max_products >= 1, ">= 1"),
         ("playbook", settings.playbook, bool(settings.playbook), "a name or a path"),
         ("model.k", model.k, model.k == "auto" or 1 <= model.k <= 64, "1 to 64, or \"auto\""),
         ("model.starts", model.starts, model.starts >= 1, ">= 1"),

@@ -5,7 +5,7 @@ Everything here reads; nothing changes a record.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from segstream.errors import StateError
 from segstream.settings import Settings, compile_spec, policy_of
 
 SETTINGS_FILE: Final = "segstream.json"
+PRODUCT_NAMES_FILE: Final = "product-names.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class View:
         int64 rows of `segstream.core.ledger`, C order.
     changes
         Lines of changes.jsonl.
+    purchases
+        Blocks of `segstream.core.purchases`, in the order they were written.
+    product_names
+        By product id, where there are any.
     """
 
     def __init__(
@@ -69,6 +74,8 @@ class View:
         models: list[Model],
         ledger: bytes,
         changes: list[bytes],
+        purchases: Sequence[bytes] = (),
+        product_names: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
         self.spec: CompiledSpec = partition.spec
@@ -77,6 +84,8 @@ class View:
         self.models = models
         self._ledger = ledger
         self._changes = changes
+        self.purchases = purchases
+        self.product_names = product_names or {}
 
     @property
     def model(self) -> Model | None:
@@ -290,7 +299,10 @@ def open_view(state: Path, out: Path | None) -> View:
         models = store.models()
         model = claim.trainer.model or (models[-1] if models else None)
         partition.load(claim.meta, model, store.records())
-        return View(settings, partition, claim.trainer, models, store.ledger(), _changes(out))
+        return View(
+            settings, partition, claim.trainer, models, store.ledger(), _changes(out),
+            store.purchases(), stored_product_names(state),
+        )  # fmt: skip
     finally:
         store.close()
 
@@ -320,6 +332,26 @@ def stored_settings(state: Path) -> Settings:
         raise StateError(
             f"state: expected the settings of a state in {path}, got {error}; restore the file, or "
             "rebuild from the events into a new --state directory"
+        ) from error
+
+
+def stored_product_names(state: Path) -> dict[str, str]:
+    """Read the product names that a run was given; none where it was given none.
+
+    Raises
+    ------
+    StateError
+        They cannot be read.
+    """
+    path = state / PRODUCT_NAMES_FILE
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError) as error:
+        raise StateError(
+            f"state: expected product names in {path}, got {error}; remove the file to go on "
+            "without names, or run again with insights.products_file"
         ) from error
 
 

@@ -9,6 +9,8 @@ from typing import IO, Final, TypeVar
 
 import msgspec
 
+from segstream.adapters.purchase_blocks import TABLES as PURCHASE_TABLES
+from segstream.adapters.purchase_blocks import PurchaseBlocks
 from segstream.adapters.record_log import TABLE, RecordLog
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
@@ -149,6 +151,10 @@ class SqliteStore:
         fresh = not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
         if not fresh:
             self._check(spec_digest)
+        # A state of before they were kept gets them from here on.
+        for statement in PURCHASE_TABLES:
+            db.execute(statement)
+        if not fresh:
             return
         with self._transaction():
             for statement in _TABLES.split(";"):
@@ -218,6 +224,10 @@ class SqliteStore:
             body for (body,) in self._db.execute("SELECT body FROM ledger ORDER BY block")
         )
 
+    def purchases(self) -> list[bytes]:
+        """Every block of purchases, in the order it was written."""
+        return PurchaseBlocks(self._db).all()
+
     def commit(self, batch: Batch) -> None:
         """See `segstream.ports.Store.commit`."""
         with self._transaction():
@@ -236,6 +246,7 @@ class SqliteStore:
             db.execute("INSERT INTO panel (body) VALUES (?)", (body,))
         if batch.ledger:
             db.execute("INSERT INTO ledger (body) VALUES (?)", (batch.ledger,))
+        PurchaseBlocks(db).append(batch.purchases, batch.ended)
         for model in batch.models:
             db.execute("INSERT INTO models VALUES (?, ?)", (model.number, _json(model)))
         if batch.trainer is not None:
@@ -255,6 +266,7 @@ class SqliteStore:
         with suppress(SegstreamError), self._transaction():
             self._check_epoch(self._epoch)
             (self._log or RecordLog(self._db)).forget()
+            PurchaseBlocks(self._db).forget()
 
     def close(self) -> None:
         """See `segstream.ports.Store.close`."""

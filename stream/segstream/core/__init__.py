@@ -14,9 +14,13 @@
           ► changes                      CloudEvents with ids, reasons and drivers
           ► campaigns                    which of them become a message, and to whom
           ► codec                        records as bytes
+          ► purchases                    what a batch bought, as columns, for insights
     days  ► clusterer, fitting, trainer  the model's life
           ► portrait, playbook           figures beside all customers; names and what to do
           ► importing                    a company's own segments as a model
+          ► frequent                     purchases of a window read together
+              likelihoods, baskets         who buys what, how surely; what is bought together
+              insights                     what each segment buys
           ► history, comparing           models as rows, and beside each other
 
 Nothing here reads a clock, a file, the environment or an unseeded random number.

@@ -25,6 +25,7 @@ from segstream.core.layout import Layout, Outputs, Policy, Records, Totals, layo
 from segstream.core.ledger import NO_LEDGER, ledger_rows
 from segstream.core.memory import compact, grown, new_outputs, new_records, new_totals
 from segstream.core.model import Model, model_arrays
+from segstream.core.purchases import Purchases, folded_of, purchase_rows
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray, spend_measure, text_hash
 from segstream.core.stored import StoredRecord, StoredRows
 from segstream.core.turns import link, turn_of
@@ -432,6 +433,13 @@ class Partition:
             records, pending.ended, pending.left, pending.changes, pending.dead, panel, ledger,
             self.meta(),
         )  # fmt: skip
+
+    def purchases(self) -> Purchases | None:
+        """What the batch's customers bought, without those who left; to be asked before `take`."""
+        staged = self._staged
+        if staged is None:
+            return None
+        return purchase_rows(folded_of(staged.built.events, staged.columns, self._pending.ended))
 
     def _dirty_rows(self) -> IntArray:
         counters = self._records.counters

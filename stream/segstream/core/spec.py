@@ -24,6 +24,7 @@ from segstream.errors import ConfigError
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 UNITS_PER_ONE: Final = 10_000
 """Money and quantities are int64 in 1e-4 units."""

@@ -1,0 +1,377 @@
+"""What was bought, batch by batch, as columns: what insights are made of.
+
+    events ► purchase_rows ► Block ► bytes   stored with the batch, or by the insights role
+    bytes ► Blocks ► Purchases               read together when somebody looks
+
+A block carries its own texts, so that a batch needs to know nothing of those before it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from segstream.core.columns import Columns
+from segstream.core.events import PURCHASE, RETURN, TEXT_ATTRIBUTES, TYPE_CODES, Event, item_amount
+from segstream.core.spec import UNITS_PER_ONE, IntArray
+
+CLAIMED, REDEEMED, PROFILE = (
+    TYPE_CODES[name] for name in ("coupon_claimed", "coupon_redeemed", "profile")
+)
+NONE: Final = -1
+"""The code of no text."""
+DAY_MS: Final = 86_400_000
+
+ORDER_TEXTS: Final = ("channel", "merchant", "branch", "coupon")
+LINE_TEXTS: Final = ("product", "category")
+TRAIT_TEXTS: Final = TEXT_ATTRIBUTES
+ORDER_COLUMNS: Final = ("slot", "day", "order", "kind", "spend", *ORDER_TEXTS)
+LINE_COLUMNS: Final = ("at", "units", "spend", *LINE_TEXTS)
+TRAIT_COLUMNS: Final = ("slot", "trait", "time_ms", "value")
+
+_ORDER_FIELDS: Final = attrgetter("channel", "merchant_id", "branch_id", "coupon_id")
+_TRAITS: Final = attrgetter(*TEXT_ATTRIBUTES)
+_NO_TRAITS: Final = (None,) * len(TEXT_ATTRIBUTES)
+_LINE: Final = attrgetter("product_id", "category", "quantity", "amount", "unit_price")
+
+Table = dict[str, IntArray]
+"""Columns of one length, by name."""
+Texts = dict[str, list[str]]
+"""What the codes of each column stand for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Orders, their lines and what is known of customers.
+
+    Attributes
+    ----------
+    orders
+        `ORDER_COLUMNS`: one row per run of lines of one order on one day. Slot, day since 1970,
+        order hash, event type, spend in stored units (a return's is negative), codes of texts.
+    lines
+        `LINE_COLUMNS`: one row per product line: its row in `orders`, units and spend in stored
+        units >= 0 as the event has them, codes of texts.
+    traits
+        `TRAIT_COLUMNS`: one row per value told of a customer: slot, which of `TRAIT_TEXTS`, event
+        time, code of the text.
+    texts
+        By column name; those of a trait by its name.
+    """
+
+    orders: Table
+    lines: Table
+    traits: Table
+    texts: Texts
+
+
+# ---- events to rows ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Events that count, in the order of their log, and what the core says of them.
+
+    Attributes
+    ----------
+    slot, time_ms, kind : shape (n,)
+    order : shape (n,), order hash, the event's own where there is none
+    """
+
+    events: Sequence[Event]
+    slot: IntArray
+    time_ms: IntArray
+    kind: IntArray
+    order: IntArray
+
+    def where(self, chosen: IntArray) -> "Folded":
+        """Return the events at these positions."""
+        events = self.events
+        if len(chosen) != len(events):
+            events = [events[i] for i in chosen.tolist()]
+        return Folded(
+            events, self.slot[chosen], self.time_ms[chosen], self.kind[chosen], self.order[chosen]
+        )
+
+
+def folded_of(events: Sequence[Event], columns: Columns, ended: Sequence[int]) -> Folded:
+    """Return the events of a batch that the kernel folded, of customers who are still there."""
+    kept = columns.applied == 1
+    if ended:
+        kept &= ~np.isin(columns.slot, ended)
+    order = np.where(columns.order_hash == 0, columns.event_hash, columns.order_hash)
+    every = Folded(events, columns.slot, columns.time_ms, columns.kind, order)
+    return every.where(np.flatnonzero(kept))
+
+
+class _Coder:
+    """Gives each text of a column a number, in the order of first mention."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, dict[str, int]] = {}
+
+    def codes(self, name: str, texts: Iterable[str | None]) -> IntArray:
+        known = self._codes.setdefault(name, {})
+        found = [NONE if t is None else known.setdefault(t, len(known)) for t in texts]
+        return np.array(found, dtype=np.int64)
+
+    def texts(self) -> Texts:
+        return {name: list(known) for name, known in self._codes.items() if known}
+
+
+def purchase_rows(folded: Folded) -> Purchases | None:
+    """Lay out what customers bought, returned, claimed and redeemed; None where nothing.
+
+    Visits and campaign responses say nothing here, except what they tell of the customer.
+    """
+    coder = _Coder()
+    traits = _traits(folded, coder)
+    kinds = (PURCHASE, RETURN, CLAIMED, REDEEMED)
+    chosen = folded.where(np.flatnonzero(np.isin(folded.kind, kinds)))
+    if not len(chosen.events):
+        empty = Purchases(_empty(ORDER_COLUMNS), _empty(LINE_COLUMNS), traits, coder.texts())
+        return empty if len(traits["slot"]) else None
+    columns = _order_columns(chosen, coder)
+    lines = _lines(chosen, coder)
+    columns["spend"] = _spend(chosen, lines)
+    run, starts = _runs(columns)
+    orders = {name: column[starts] for name, column in columns.items()}
+    orders["spend"] = np.add.reduceat(columns["spend"], starts)
+    lines["at"] = run[lines["at"]]
+    some = (lines["product"] != NONE) | (lines["category"] != NONE)
+    return Purchases(orders, {n: c[some] for n, c in lines.items()}, traits, coder.texts())
+
+
+def _empty(names: Sequence[str]) -> Table:
+    return {name: np.zeros(0, dtype=np.int64) for name in names}
+
+
+def _order_columns(chosen: Folded, coder: _Coder) -> Table:
+    table = {
+        "slot": chosen.slot, "day": chosen.time_ms // DAY_MS, "order": chosen.order,
+        "kind": chosen.kind,
+    }  # fmt: skip
+    told = list(map(_ORDER_FIELDS, chosen.events))
+    # Few different ones: each is looked at once.
+    known = {one: i for i, one in enumerate(dict.fromkeys(told))}
+    which = np.array([known[one] for one in told], dtype=np.int64)
+    for i, name in enumerate(ORDER_TEXTS):
+        table[name] = coder.codes(name, [one[i] for one in known])[which]
+    return table
+
+
+def _lines(chosen: Folded, coder: _Coder) -> Table:
+    """Every line, also those that name no product: they add to the spend."""
+    trade = np.flatnonzero(np.isin(chosen.kind, (PURCHASE, RETURN))).tolist()
+    events = chosen.events
+    # Items in a loop of their own: most feeds have either one or the other.
+    sizes = [len(e.items) if (e := events[i]).items else 1 for i in trade]
+    flat: list[Any] = [line for i in trade for line in (events[i].items or (events[i],))]
+    told = list(map(_LINE, flat))
+    columns = list(zip(*told, strict=True)) if told else [()] * 5
+    amounts = [
+        item_amount(line) if amount is None else amount
+        for line, amount in zip(flat, columns[3], strict=True)
+    ]
+    return {
+        "at": np.repeat(np.array(trade, dtype=np.int64), sizes),
+        "units": _stored(columns[2]),
+        "spend": _stored(amounts),
+        "product": coder.codes("product", columns[0]),
+        "category": coder.codes("category", columns[1]),
+    }
+
+
+def _spend(chosen: Folded, lines: Table) -> IntArray:
+    spend = np.zeros(len(chosen.events), dtype=np.int64)
+    np.add.at(spend, lines["at"], lines["spend"])
+    return np.where(chosen.kind == RETURN, -spend, spend)
+
+
+def _stored(values: Sequence[float]) -> IntArray:
+    return np.rint(np.array(values, dtype=np.float64) * UNITS_PER_ONE).astype(np.int64)
+
+
+def _runs(columns: Table) -> tuple[IntArray, IntArray]:
+    """Which run of lines of one order each event is in, and where the runs start."""
+    keys = np.stack([columns[name] for name in ORDER_COLUMNS if name != "spend"], axis=1)
+    begins = np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)]
+    return np.cumsum(begins) - 1, np.flatnonzero(begins)
+
+
+def _traits(folded: Folded, coder: _Coder) -> Table:
+    """The last value of each customer and trait; of equal times the later in the log."""
+    told = list(map(_TRAITS, folded.events))
+    if all(one == _NO_TRAITS for one in set(told)):
+        return _empty(TRAIT_COLUMNS)
+    last: dict[tuple[int, int], tuple[int, str]] = {}
+    slots, times = folded.slot.tolist(), folded.time_ms.tolist()
+    for values, slot, time_ms in zip(told, slots, times, strict=True):
+        for trait, value in enumerate(values):
+            if value is not None and last.get((slot, trait), (-1, ""))[0] <= time_ms:
+                last[slot, trait] = (time_ms, value)
+    texts = [value for _, value in last.values()]
+    whose = list(last)
+    codes = np.zeros(len(whose), dtype=np.int64)
+    for trait, name in enumerate(TRAIT_TEXTS):
+        at = [i for i, (_, t) in enumerate(whose) if t == trait]
+        codes[at] = coder.codes(name, [texts[i] for i in at])
+    pairs = np.array(whose, dtype=np.int64).reshape(-1, 2)
+    return {
+        "slot": pairs[:, 0], "trait": pairs[:, 1],
+        "time_ms": np.array([t for t, _ in last.values()], dtype=np.int64), "value": codes,
+    }  # fmt: skip
+
+
+# ---- rows as bytes ---------------------------------------------------------------------------
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True):
+    """An integer column in the smallest type that holds it; one value where all are equal."""
+
+    kind: str
+    length: int
+    body: bytes
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True):
+    """`Purchases` of one batch, packed."""
+
+    texts: dict[str, list[str]]
+    orders: dict[str, Packed]
+    lines: dict[str, Packed]
+    traits: dict[str, Packed]
+
+
+def encode_block(rows: Purchases | None) -> bytes:
+    """Return rows as bytes; none where there are none."""
+    if rows is None:
+        return b""
+    packed = [{n: _pack(c) for n, c in t.items()} for t in (rows.orders, rows.lines, rows.traits)]
+    return msgspec.msgpack.encode(Block(rows.texts, *packed))
+
+
+def decode_block(body: bytes) -> Purchases:
+    """Read the rows of one block."""
+    block = msgspec.msgpack.decode(body, type=Block)
+    orders, lines, traits = (
+        {n: _unpack(c) for n, c in t.items()} for t in (block.orders, block.lines, block.traits)
+    )
+    return Purchases(orders, lines, traits, block.texts)
+
+
+def _pack(column: IntArray) -> Packed:
+    if not len(column):
+        return Packed("b", 0, b"")
+    low, high = int(column.min()), int(column.max())
+    kind = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    if kind.kind == "f":  # of a negative and a huge one numpy makes a float
+        kind = np.dtype(np.int64)
+    kept = column[:1] if low == high else column
+    return Packed(kind.char, len(column), kept.astype(kind).tobytes())
+
+
+def _unpack(packed: Packed) -> IntArray:
+    values = np.frombuffer(packed.body, dtype=packed.kind).astype(np.int64)
+    if len(values) == packed.length:
+        return values
+    return np.repeat(values, packed.length)
+
+
+def without_slots(body: bytes, gone: IntArray) -> bytes | None:
+    """Return a block without some customers' rows; None where it has none of them."""
+    rows = decode_block(body)
+    orders, traits = (~np.isin(t["slot"], gone) for t in (rows.orders, rows.traits))
+    if orders.all() and traits.all():
+        return None
+    return encode_block(_compact(_chosen(rows, orders, traits)))
+
+
+def _chosen(rows: Purchases, orders: Any, traits: Any) -> Purchases:
+    moved = np.cumsum(orders) - 1
+    kept = orders[rows.lines["at"]]
+    lines = {name: column[kept] for name, column in rows.lines.items()}
+    lines["at"] = moved[lines["at"]]
+    return Purchases(
+        {name: column[orders] for name, column in rows.orders.items()},
+        lines,
+        {name: column[traits] for name, column in rows.traits.items()},
+        rows.texts,
+    )
+
+
+def _compact(rows: Purchases) -> Purchases | None:
+    """Drop texts that no row mentions: they may be of somebody who was erased."""
+    if not len(rows.orders["slot"]) and not len(rows.traits["slot"]):
+        return None
+    merger = Merger()
+    merger.add(rows)
+    return merger.merged()
+
+
+# ---- blocks read together ------------------------------------------------------------------
+
+
+class Merger:
+    """Adds blocks up under one set of texts."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, int]] = {}
+        self._tables: tuple[list[Table], ...] = ([], [], [])
+        self._orders = 0
+
+    @property
+    def products(self) -> int:
+        """Different products so far."""
+        return len(self._known.get("product", ()))
+
+    def add(self, rows: Purchases) -> None:
+        """Add the rows of one block."""
+        orders = self._recoded(rows.orders, ORDER_TEXTS, rows.texts)
+        lines = self._recoded(rows.lines, LINE_TEXTS, rows.texts)
+        lines["at"] = lines["at"] + self._orders
+        self._orders += len(orders["slot"])
+        traits = dict(rows.traits)
+        traits["value"] = self._trait_values(rows)
+        for tables, table in zip(self._tables, (orders, lines, traits), strict=True):
+            tables.append(table)
+
+    def _recoded(self, table: Table, names: Sequence[str], texts: Texts) -> Table:
+        recoded = {name: self._recode(name, table[name], texts) for name in names}
+        return table | recoded
+
+    def _recode(self, name: str, codes: IntArray, texts: Texts) -> IntArray:
+        local = texts.get(name, [])
+        known = self._known.setdefault(name, {})
+        to = np.full(len(local) + 1, NONE, dtype=np.int64)  # NONE picks the last
+        for code in np.unique(codes[codes != NONE]).tolist():
+            to[code] = known.setdefault(local[code], len(known))
+        return to[codes]
+
+    def _trait_values(self, rows: Purchases) -> IntArray:
+        values = rows.traits["value"].copy()
+        for trait, name in enumerate(TRAIT_TEXTS):
+            at = rows.traits["trait"] == trait
+            values[at] = self._recode(name, values[at], rows.texts)
+        return values
+
+    def merged(self) -> Purchases:
+        """All rows so far, in the order in which they came."""
+        names = (ORDER_COLUMNS, LINE_COLUMNS, TRAIT_COLUMNS)
+        orders, lines, traits = (
+            {n: np.concatenate([_empty((n,))[n], *(t[n] for t in found)]) for n in columns}
+            for columns, found in zip(names, self._tables, strict=True)
+        )
+        texts = {n: list(known) for n, known in self._known.items()}
+        return Purchases(orders, lines, traits, texts)
+
+
+def since(rows: Purchases, first_day: int) -> Purchases:
+    """Return rows without the orders of earlier days."""
+    recent = rows.orders["day"] >= first_day
+    if recent.all():
+        return rows
+    return _chosen(rows, recent, np.ones(len(rows.traits["slot"]), dtype=bool))
