@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
 import pytest
@@ -19,10 +19,10 @@ def lacking(reason: str) -> NoReturn:
 
 @contextmanager
 def running(stack: LocalStack) -> Iterator[LocalStack]:
-    """Start a stack where its parts are installed, and end it."""
-    try:
-        stack.up()
-    except MissingError as error:
-        lacking(str(error))
-    yield stack
-    stack.down()
+    """Start a stack where its parts are installed, and end it, also when the test is killed."""
+    with ExitStack() as until_then:
+        try:
+            until_then.enter_context(stack)
+        except MissingError as error:
+            lacking(str(error))
+        yield stack

@@ -31,6 +31,7 @@ from deploy.local.process import (
     tail,
     wait_until,
 )
+from deploy.local.watchdog import Watchdog
 
 STATE: Final = "stack.json"
 # A broker starts in 4 s; a machine whose cores are all taken needs several times that.
@@ -59,7 +60,8 @@ class Status:
 class LocalStack:
     """Real services for tests, benchmarks and people without Docker.
 
-    As a context manager it is up inside and gone after. A part that was killed comes back on the
+    As a context manager it is up inside and gone after, also when who entered is killed. Started by
+    `up` alone it stays. A part that was killed comes back on the
     same ports with the same data.
 
     Parameters
@@ -94,9 +96,15 @@ class LocalStack:
         if prometheus or Prometheus.name in self._placed:
             parts.append(Prometheus())
         self._parts = {part.name: part for part in parts}
+        self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> "LocalStack":
-        self.up()
+        self._watchdog = Watchdog(self.folder)
+        try:
+            self.up()
+        except BaseException:
+            self._watchdog.dismiss()
+            raise
         return self
 
     def __exit__(
@@ -106,6 +114,8 @@ class LocalStack:
         trace: TracebackType | None,
     ) -> None:
         self.down()
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
 
     @property
     def kafka(self) -> str:

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 import redis
 from deploy.local.local_stack import STATE, LocalStack
-from deploy.local.process import Running, StackError, end, free_ports, is_alive, start
+from deploy.local.process import (
+    Running,
+    StackError,
+    end,
+    free_ports,
+    is_alive,
+    start,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "local" / "stack"
@@ -50,6 +58,27 @@ def test_up_and_down_leave_no_process_and_no_file(stack: LocalStack, tmp_path: P
 def processes(tmp_path: Path) -> list[Running]:
     found: dict[str, Any] = json.loads((tmp_path / "own" / STATE).read_text("utf-8"))
     return [Running(**one["process"]) for one in found.values()]
+
+
+@pytest.mark.slow
+def test_a_stack_ends_with_its_killed_owner(stack: LocalStack, tmp_path: Path) -> None:
+    """SIGKILL of a process inside `with LocalStack(...)` ends its servers and removes its files."""
+    assert stack.kafka
+    code = (
+        "import sys; from pathlib import Path; from deploy.local.local_stack import LocalStack\n"
+        "with LocalStack(Path(sys.argv[1])): print('up', flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "own")],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        begun = processes(tmp_path)
+        owner.kill()
+    assert wait_until(lambda: not any(map(is_alive, begun)), 60.0)
+    assert wait_until(lambda: not (tmp_path / "own").exists(), 60.0)
 
 
 @pytest.mark.slow
