@@ -9,7 +9,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from deploy.local.jars import kafka_jars
 from deploy.local.process import MissingError, StackError
@@ -62,6 +62,10 @@ class Redis:
     name = "redis"
     port_count = 1
     stop_patience_s = 10.0
+    settings: ClassVar[Mapping[str, str]] = {
+        "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction",
+        "save": '""',
+    }  # fmt: skip
 
     def address(self, ports: Sequence[int]) -> str:
         """URL of the server."""
@@ -71,10 +75,12 @@ class Redis:
         """Write redis.conf."""
         program("redis-server", "redis-server")
         settings = {
-            "bind": HOST, "port": ports[0], "dir": folder, "daemonize": "no",
-            "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction",
-            "save": '""',
-        }  # fmt: skip
+            "bind": HOST,
+            "port": ports[0],
+            "dir": folder,
+            "daemonize": "no",
+            **self.settings,
+        }
         lines = [f"{key} {value}\n" for key, value in settings.items()]
         (folder / "redis.conf").write_text("".join(lines), "utf-8")
 
