@@ -89,6 +89,7 @@ class MemorySource:
         self._payloads = payloads
         self._parsed = parsed
         self._identity = identity
+        self._hashed, self._hash = 0, hashlib.sha256()
 
     @property
     def identity(self) -> str:
@@ -108,7 +109,13 @@ class MemorySource:
 
     def digest_at(self, position: int) -> str:
         """See `segstream.ports.Source.digest_at`."""
-        return hashlib.sha256(b"\n".join(self._payloads[:position])).hexdigest()
+        if position < self._hashed:
+            self._hashed, self._hash = 0, hashlib.sha256()
+        # Each entry is hashed once while a run goes on.
+        for payload in self._payloads[self._hashed : position]:
+            self._hash.update(len(payload).to_bytes(4, "little") + payload)
+        self._hashed = position
+        return self._hash.hexdigest()
 
     def verify(self, position: int, digest: str) -> None:
         """See `segstream.ports.Source.verify`."""
