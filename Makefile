@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL := $(wildcard stream/segstream/core/*.py)
 FEED := .data/complete-journey.jsonl
+PRODUCTS := .data/complete-journey-products.csv
 # Processes of `make test`, each with a Kafka of its own (about 1 GB). The live tests mostly wait.
 JOBS ?= 2
 
@@ -40,10 +41,13 @@ $(VENV)/kernel: $(KERNEL) | $(VENV)/python
 $(FEED): $(VENV)/demo
 	@$(BIN)/segstream-producers write complete-journey $@
 
-demo: $(VENV)/demo $(VENV)/kernel $(FEED) ## stream a year of real grocery baskets; look at out/report.html
+$(PRODUCTS): $(VENV)/demo
+	@$(BIN)/segstream-producers write complete-journey-products $@
+
+demo: $(VENV)/demo $(VENV)/kernel $(FEED) $(PRODUCTS) ## stream a year of real grocery baskets; look at out/report.html
 	@rm -rf .data/demo-state out
 	@$(BIN)/segstream run --source $(FEED) --mapping complete-journey --config deploy/demo.toml \
-	  --state .data/demo-state --out out --customer-word household
+	  --products $(PRODUCTS) --state .data/demo-state --out out --customer-word household
 
 check: $(VENV)/dev $(VENV)/kernel ## format, lint, types, fast tests: under a minute, offline
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }

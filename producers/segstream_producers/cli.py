@@ -17,9 +17,11 @@ from segstream_producers.datasets.tables import TABLES
 from segstream_producers.feeds import (
     COMPLETE_JOURNEY,
     NAMES,
+    PRODUCTS,
     SYNTHETIC,
     open_feed,
     write_dataset,
+    write_product_table,
     write_synthetic,
     write_tables,
 )
@@ -45,7 +47,7 @@ def producers() -> None:
 
 
 @producers.command()
-@click.argument("dataset", type=click.Choice(NAMES))
+@click.argument("dataset", type=click.Choice([*NAMES, PRODUCTS]))
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--from", "where", type=click.Path(path_type=Path), help=_FROM)
 @synthetic_options
@@ -57,9 +59,13 @@ def write(dataset: str, path: Path, where: Path | None, **options: Any) -> None:
     \b
     Examples:
       segstream-producers write complete-journey complete-journey.jsonl
+      segstream-producers write complete-journey-products products.csv
       segstream-producers write total-value events.jsonl --from total_value/
       segstream-producers write synthetic feed.jsonl --drift abrupt --truth truth.jsonl
     """  # noqa: D301 - click reads the backspace as "keep these lines"
+    if dataset == PRODUCTS:
+        click.echo(write_product_table(path))
+        return
     if dataset != SYNTHETIC:
         refuse_synthetic_options(click.get_current_context(), dataset)
         if dataset in TABLES:

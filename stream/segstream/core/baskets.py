@@ -3,11 +3,12 @@
 Agrawal, R. and Srikant, R. (1994), Fast Algorithms for Mining Association Rules, VLDB.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix
 
+from segstream.core.likelihoods import distinct
 from segstream.core.spec import FloatArray, IntArray
 
 PRODUCTS: Final = 300
@@ -15,6 +16,21 @@ PRODUCTS: Final = 300
 LEAST_BASKETS: Final = 10
 LEAST_SHARE: Final = 0.002
 """Of the group's baskets; a pair needs both. Among 45,000 pairs chance alone makes high lifts."""
+LEAST_CUSTOMERS: Final = 5
+"""Who bought the pair: the habit of one household is no rule."""
+
+
+class Basket(NamedTuple):
+    """Lines that were bought; n lines.
+
+    Attributes
+    ----------
+    customer, order, product : shape (n,)
+    """
+
+    customer: IntArray
+    order: IntArray
+    product: IntArray
 
 
 class Pairs(NamedTuple):
@@ -37,34 +53,29 @@ class Pairs(NamedTuple):
     lift: FloatArray
 
 
-def pairs(order: IntArray, product: IntArray, limit: int) -> Pairs:
+class _Counted(NamedTuple):
+    """Baskets by common products, as a matrix of ones, and what its columns are."""
+
+    matrix: Any
+    product: IntArray
+    customer: IntArray
+
+
+def pairs(lines: Basket, limit: int) -> Pairs:
     """Find pairs; of a ► b and b ► a the one with the higher confidence.
 
     Parameters
     ----------
-    order, product : shape (n,), lines that were bought
     limit
         Pairs to return at most.
     """
-    if not len(order):
-        return _chosen(np.zeros((0, 0), dtype=np.int64), np.zeros(0, dtype=np.int64), 1, limit)
-    _, basket = np.unique(order, return_inverse=True)
-    baskets = int(basket.max()) + 1
-    lines = np.unique(np.stack((basket, product), axis=1), axis=0)
-    counts = np.bincount(lines[:, 1])
-    common = np.argsort(-counts, kind="stable")[:PRODUCTS]
-    column = np.full(len(counts), -1, dtype=np.int64)
-    column[common] = np.arange(len(common))
-    lines = lines[column[lines[:, 1]] >= 0]
-    shape = (baskets, len(common))
-    ones = np.ones(len(lines), dtype=np.int64)
-    matrix = csr_matrix((ones, (lines[:, 0], column[lines[:, 1]])), shape=shape)
-    together = np.asarray((matrix.T @ matrix).todense(), dtype=np.int64)
-    return _chosen(together, common, baskets, limit)
-
-
-def _chosen(together: IntArray, common: IntArray, baskets: int, limit: int) -> Pairs:
-    alone = np.diag(together) if len(together) else np.zeros(0, dtype=np.int64)
+    if not len(lines.order) or not limit:
+        none, ratio = np.zeros(0, dtype=np.int64), np.zeros(0)
+        return Pairs(none, none, none, ratio, ratio, ratio)
+    counted = _counted(lines)
+    baskets = len(counted.customer)
+    together = np.asarray((counted.matrix.T @ counted.matrix).todense(), dtype=np.int64)
+    alone = np.diag(together)
     least = max(LEAST_BASKETS, int(np.ceil(LEAST_SHARE * baskets)))
     a, b = np.nonzero(np.triu(together, 1) >= least)
     # The rarer product says more about the commoner one.
@@ -72,6 +83,41 @@ def _chosen(together: IntArray, common: IntArray, baskets: int, limit: int) -> P
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     both = together[a, b]
     lift = both * baskets / (alone[a] * alone[b])
-    best = np.lexsort((b, a, -both, -lift))[:limit]
+    best = _common(counted, a, b, np.lexsort((b, a, -both, -lift)), limit)
     a, b, both, lift = a[best], b[best], both[best], lift[best]
-    return Pairs(common[a], common[b], both, both / baskets, both / alone[a], lift)
+    named = counted.product
+    return Pairs(named[a], named[b], both, both / baskets, both / alone[a], lift)
+
+
+def _counted(lines: Basket) -> _Counted:
+    _, first, basket = np.unique(lines.order, return_index=True, return_inverse=True)
+    width = int(lines.product.max()) + 1
+    cells = distinct(basket * width + lines.product)
+    basket, product = cells // width, cells % width
+    counts = np.bincount(product)
+    common = np.argsort(-counts, kind="stable")[:PRODUCTS]
+    column = np.full(width, -1, dtype=np.int64)
+    column[common] = np.arange(len(common))
+    kept = column[product] >= 0
+    ones = np.ones(int(kept.sum()), dtype=np.int64)
+    where = (basket[kept], column[product[kept]])
+    matrix = csc_matrix((ones, where), shape=(len(first), len(common)))
+    return _Counted(matrix, common, lines.customer[first])
+
+
+def _common(counted: _Counted, a: IntArray, b: IntArray, order: IntArray, limit: int) -> IntArray:
+    """The first pairs, in the order given, that enough customers bought."""
+    found: list[int] = []
+    matrix = counted.matrix
+    for i in order.tolist():
+        if len(found) == limit:
+            break
+        baskets = np.intersect1d(_rows(matrix, a[i]), _rows(matrix, b[i]), assume_unique=True)
+        if len(distinct(counted.customer[baskets])) >= LEAST_CUSTOMERS:
+            found.append(i)
+    return np.array(found, dtype=np.int64)
+
+
+def _rows(matrix: Any, column: int) -> IntArray:
+    found: IntArray = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
+    return found

@@ -16,7 +16,7 @@ import numpy as np
 from segstream.core import baskets
 from segstream.core.events import PURCHASE, RETURN
 from segstream.core.frequent import Read
-from segstream.core.likelihoods import Bought, Lines, Sales, bought, lift, sales, wilson
+from segstream.core.likelihoods import Bought, Lines, Sales, bought, distinct, lift, sales, wilson
 from segstream.core.purchases import CLAIMED, NONE, REDEEMED, TRAIT_TEXTS, Purchases, Table
 from segstream.core.spec import UNITS_PER_ONE, BoolArray, IntArray
 
@@ -212,9 +212,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class _Things:
-    """Products, or categories: who bought which, and what all customers bought."""
+    """Products, or categories: who bought which, and what all customers bought.
+
+    Attributes
+    ----------
+    rank : shape (things,), place of each text in the alphabet
+    """
 
     texts: Sequence[str]
+    rank: IntArray
     found: Bought
     whole: Sales
 
@@ -297,9 +303,13 @@ def _rows_of(slots: IntArray, known: IntArray) -> IntArray:
 
 def _numbers(orders: Table) -> IntArray:
     """Number orders: one of a customer is one, on however many days its lines stand."""
-    pairs = np.stack((orders["customer"], orders["order"]), axis=1)
-    _, number = np.unique(pairs, axis=0, return_inverse=True)
-    return number.astype(np.int64)
+    order = np.lexsort((orders["order"], orders["customer"]))
+    customer, hashed = orders["customer"][order], orders["order"][order]
+    begins = np.zeros(len(order), dtype=bool)
+    begins[1:] = (customer[1:] != customer[:-1]) | (hashed[1:] != hashed[:-1])
+    number = np.zeros(len(order), dtype=np.int64)
+    number[order] = np.cumsum(begins)
+    return number
 
 
 def _lines(orders: Table, lines: Table, name: str) -> Lines:
@@ -319,16 +329,19 @@ def _things(orders: Table, lines: Table, rows: Purchases, name: str) -> _Things:
     texts = rows.texts.get(name, [])
     found = bought(_lines(orders, lines, name))
     customers = int(orders["customer"].max()) + 1 if len(orders["customer"]) else 0
-    return _Things(texts, found, sales(found, np.ones(customers, dtype=bool), len(texts)))
+    rank = np.zeros(len(texts), dtype=np.int64)
+    rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    return _Things(texts, rank, found, sales(found, np.ones(customers, dtype=bool), len(texts)))
 
 
 def _last_told(traits: Table) -> Table:
     """Keep of each customer and trait the value with the latest time; of equal times the last."""
     order = np.lexsort((traits["time_ms"], traits["trait"], traits["customer"]))
     table = {name: column[order] for name, column in traits.items()}
-    keys = np.stack((table["customer"], table["trait"]), axis=1)
-    last = np.r_[(keys[1:] != keys[:-1]).any(axis=1), [True] * min(1, len(keys))]
-    kept = last.astype(bool) & (table["customer"] >= 0)
+    customer, trait = table["customer"], table["trait"]
+    last = np.ones(len(customer), dtype=bool)
+    last[:-1] = (customer[1:] != customer[:-1]) | (trait[1:] != trait[:-1])
+    kept = last & (customer >= 0)
     return {name: column[kept] for name, column in table.items()}
 
 
@@ -343,8 +356,8 @@ def _group(basis: _Basis, members: BoolArray) -> GroupInsights:
     size = int(members.sum())
     return GroupInsights(
         customers=size,
-        buyers=len(np.unique(orders["customer"][ordered])),
-        orders=len(np.unique(orders["number"][ordered])),
+        buyers=len(distinct(orders["customer"][ordered])),
+        orders=len(distinct(orders["number"][ordered])),
         revenue=revenue / UNITS_PER_ONE,
         revenue_share=revenue / basis.revenue if basis.revenue else 0.0,
         products=_likelihoods(basis, basis.products, members, look.names),
@@ -360,9 +373,8 @@ def _likelihoods(
     """What the group bought, the likeliest first."""
     own, size = sales(things.found, members, len(things.texts)), int(members.sum())
     at = np.flatnonzero(own.customers)
-    texts = np.array([things.texts[i] for i in at.tolist()], dtype=object)
     # The id last, so that the order never depends on how codes were given.
-    ranks = (texts.astype(str), -own.spend[at], -own.orders[at], -own.customers[at])
+    ranks = (things.rank[at], -own.spend[at], -own.orders[at], -own.customers[at])
     at = at[np.lexsort(ranks)][: basis.look.products]
     if not len(at):
         return []
@@ -380,7 +392,8 @@ def _likelihoods(
 def _pairs(basis: _Basis, members: BoolArray) -> list[Pair]:
     lines, texts, names = basis.lines, basis.products.texts, basis.look.names
     inside = members[lines.customer] & ~lines.returned
-    found = baskets.pairs(lines.order[inside], lines.thing[inside], basis.look.pairs)
+    chosen = baskets.Basket(lines.customer[inside], lines.order[inside], lines.thing[inside])
+    found = baskets.pairs(chosen, basis.look.pairs)
     return [
         Pair(
             texts[a], texts[b], names.get(texts[a], texts[a]), names.get(texts[b], texts[b]), *rest
@@ -421,7 +434,7 @@ def _coupons(basis: _Basis, members: BoolArray) -> list[Share]:
         "in an order": (kind == PURCHASE) & (basis.orders["coupon"] != NONE),
     }
     size = max(1, int(members.sum()))
-    counts = {way: len(np.unique(customer[at & members[customer]])) for way, at in ways.items()}
+    counts = {way: len(distinct(customer[at & members[customer]])) for way, at in ways.items()}
     return [Share(way, n, n / size) for way, n in counts.items() if n]
 
 
@@ -431,8 +444,9 @@ def _counted(
     """Distinct customers by value, most first."""
     if not len(customer):
         return []
-    pairs = np.unique(np.stack((customer, code), axis=1), axis=0)
-    counts, size = np.bincount(pairs[:, 1], minlength=len(texts)).tolist(), int(members.sum())
+    pairs = distinct(customer * len(texts) + code)
+    counts = np.bincount(pairs % len(texts), minlength=len(texts)).tolist()
+    size = int(members.sum())
     rows = sorted((-n, text) for n, text in zip(counts, texts, strict=True) if n)
     return [Share(text, -n, -n / size) for n, text in rows]
 

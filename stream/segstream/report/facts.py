@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from segstream.core.changes import rfc3339
+from segstream.core.insights import InsightsTable
 from segstream.core.spec import Feature
 from segstream.report.aftermath import Aftermath, aftermath, whole_days_until
+from segstream.report.buying import Buying, buying_of, insights_of
 from segstream.report.evidence import Evidence, evidence_of
 from segstream.report.flows import flows, sizes, waiting_sizes
 from segstream.report.leavers import Leavers, leavers, leavers_frame
@@ -93,6 +95,7 @@ class Summary:
     flows: tuple[Flow, ...]
     model: ModelFacts | None
     examples: dict[str, str]
+    buying: tuple[Buying, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Tables:
     maps: ModelMaps | None
     features: tuple[Feature, ...]
     decisions: pd.DataFrame
+    insights: InsightsTable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ def _tables(evidence: Evidence) -> Tables:
         maps=model_maps(evidence),
         features=view.spec.spec.features,
         decisions=decisions_frame(evidence),
+        insights=insights_of(view),
     )
 
 
@@ -187,6 +192,7 @@ def _summary(evidence: Evidence, tables: Tables) -> Summary:
         flows=tuple(_flow(*row) for row in tables.flows.itertuples(index=False)),
         model=model_facts(evidence),
         examples=_examples(evidence, tables),
+        buying=buying_of(tables.insights),
     )
 
 

@@ -2,7 +2,7 @@
 
 Top down:
 
-    attention ► segments ► flows ► trust ► one customer ► sizes ► (folded) for analysts
+    attention ► segments ► buying ► flows ► trust ► one customer ► sizes ► (folded) for analysts
 """
 
 from typing import Final
@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from segstream.report.analyst import analyst_part
 from segstream.report.attention import attention_part
+from segstream.report.buying import buying_part
 from segstream.report.facts import Facts, Summary
 from segstream.report.figures import flow_figure, size_figure, timeline_figure
 from segstream.report.markup import dot, figure, note, section, table, text, whole
@@ -54,6 +55,7 @@ def _parts(facts: Facts, words: Words) -> list[str]:
     return [
         attention_part(facts, words),
         _segments(facts.summary, words),
+        _buying(facts, words),
         _flows(facts, words),
         trust_part(facts.summary, words),
         _timeline(facts, words),
@@ -95,6 +97,11 @@ def _segments(summary: Summary, words: Words) -> str:
         "As published today; spend and orders are those of the last 90 days.",
         f'<div class="cards">{cards}</div>',
     )
+
+
+def _buying(facts: Facts, words: Words) -> str:
+    tags = {s.id: dot(s.colour, s.name) for s in facts.summary.segments}
+    return buying_part(facts.tables.insights, facts.summary.buying, tags, words)
 
 
 def _card(segment: SegmentToday, words: Words) -> str:

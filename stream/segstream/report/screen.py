@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segstream.report.aftermath import Aftermath
+from segstream.report.buying import buying_text
 from segstream.report.facts import Summary, from_json
 from segstream.report.today import SegmentToday
 from segstream.report.wording import (
@@ -98,8 +99,10 @@ def _segments(screen: _Screen, s: Summary) -> None:
             cells += _spend_cells(segment, screen.words)
         table.add_row(Text(printable(segment.name), style="bold"), *cells)
     screen.table(table)
+    bought = {one.segment_id: buying_text(one) for one in s.buying}
     for segment in s.segments:
-        facts = "; ".join(f"{f.label} {f.value} (all {f.everybody})" for f in segment.facts[:2])
+        told = [f"{f.label} {f.value} (all {f.everybody})" for f in segment.facts[:2]]
+        facts = "; ".join(filter(None, (*told, bought.get(segment.id))))
         if facts:
             screen.line(f"{segment.name}: {facts}", style="dim")
 
