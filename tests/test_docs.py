@@ -22,7 +22,7 @@ from deploy.local.commands import main as stack
 from segstream.adapters.kafka_topics import wanted_topics
 from segstream.adapters.playbook_files import named_playbook
 from segstream.cli import segstream
-from segstream.cli.check import json_schema
+from segstream.contracts import BY_NAME, CONTRACTS, json_schema
 from segstream.core.campaign_file import load_campaigns
 from segstream.core.campaigns import (
     Campaign,
@@ -212,7 +212,17 @@ def metrics_table() -> str:
     return "\n".join([*head, *rows])
 
 
+def contract_table() -> str:
+    rows = [
+        f"| `{one.name}` | {one.version} | {one.direction} | {one.encoding} | {one.where} |"
+        for one in CONTRACTS
+    ]
+    head = ["| contract | version | direction | as | where |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
 GENERATED: Final = {
+    "contracts": (ROOT / "docs/contracts.md", contract_table),
     "metrics": (ROOT / "docs/operations.md", metrics_table),
     "settings": (ROOT / "docs/settings.md", settings_tables),
     "dead-letters": (ROOT / "docs/events.md", code_table),
@@ -379,9 +389,21 @@ def test_event_examples_are_events() -> None:
     for body in bodies:
         kind: type[msgspec.Struct] = Change if body in changes else Event
         msgspec.json.decode(body, type=kind)
-        jsonschema.validate(msgspec.json.decode(body), json_schema(kind))
+        name = "change" if body in changes else "event"
+        jsonschema.validate(msgspec.json.decode(body), json_schema(BY_NAME[name]))
     assert changes
     assert all(isinstance(parse_json(b.encode()), Event) for b in bodies if b not in changes)
+
+
+def test_one_real_message_of_each_contract() -> None:
+    """docs/contracts.md shows a message of every contract in JSON, valid under its schema."""
+    text = (ROOT / "docs/contracts.md").read_text("utf-8")
+    pattern = r"^### `([a-z-]+)`\n.*?^```json\n(.*?)^```"
+    shown = dict(re.findall(pattern, text, re.DOTALL | re.MULTILINE))
+    elsewhere = {"event", "change", "playbook"}
+    assert shown.keys() | elsewhere == BY_NAME.keys()
+    for name, body in shown.items():
+        jsonschema.validate(msgspec.json.decode(body), json_schema(BY_NAME[name]))
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

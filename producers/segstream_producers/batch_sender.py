@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
+from segstream.adapters.kafka_clients import connection
 from segstream.errors import OutputError
 from segstream_producers.sender import Message, Sender
 
@@ -37,7 +38,7 @@ class BatchSender(Sender):
 
     async def _started(self) -> Any:
         client = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True,
+            **connection(self._brokers), acks="all", enable_idempotence=True,
             compression_type="lz4", max_batch_size=BATCH_BYTES, max_request_size=_REQUEST_BYTES,
             request_timeout_ms=_PATIENCE_MS, retry_backoff_ms=50,
         )  # fmt: skip

@@ -83,11 +83,31 @@ def write(dataset: str, path: Path, where: Path | None, **options: Any) -> None:
         write_truth(options["truth"], plan, counts)
 
 
-def _bootstrap_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--bootstrap", envvar="SEGSTREAM_KAFKA", default=KafkaSettings().bootstrap,
-        show_default=True, metavar="HOST:PORT", help="Brokers; $SEGSTREAM_KAFKA where absent.",
-    )(command)  # fmt: skip
+def _broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    given = (
+        click.option(
+            "--bootstrap", envvar="SEGSTREAM_KAFKA", metavar="HOST:PORT",
+            help="Brokers; $SEGSTREAM_KAFKA or kafka.bootstrap of --config where absent.",
+        ),
+        click.option(
+            "--config", type=click.Path(path_type=Path, dir_okay=False),
+            help="Settings (TOML): namespace, brokers, encryption, name and password.",
+        ),
+    )  # fmt: skip
+    for option in reversed(given):
+        command = option(command)
+    return command
+
+
+def _brokers(config: Path | None, bootstrap: str | None) -> tuple[KafkaSettings, str]:
+    """How to reach the brokers, and the namespace of the settings."""
+    if config is None:
+        return KafkaSettings(bootstrap=bootstrap or KafkaSettings().bootstrap), "default"
+    # Here, because it loads the engine, which a feed without settings need not wait for.
+    from segstream.cli.roles import role_settings
+
+    settings = role_settings(config, bootstrap, None)
+    return settings.kafka, settings.namespace
 
 
 def _speed(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
@@ -100,8 +120,8 @@ def _speed(context: click.Context, option: click.Parameter, text: str | None) ->
 
 @producers.command()
 @click.argument("feeds", nargs=-1, required=True, metavar="FILE...|-|NAME")
-@_bootstrap_option
-@click.option("--namespace", default="default", show_default=True, help="Begins the topic's name.")
+@_broker_options
+@click.option("--namespace", help="Begins the topic's name; else as in --config, or `default`.")
 @click.option("--mapping", metavar="NAME|FILE", help="plain, or a named data set's own.")
 @click.option("--from", "where", type=click.Path(path_type=Path), help=_FROM)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second.")
@@ -127,8 +147,9 @@ def _speed(context: click.Context, option: click.Parameter, text: str | None) ->
 @synthetic_options
 def send(
     feeds: tuple[str, ...],
-    bootstrap: str,
-    namespace: str,
+    bootstrap: str | None,
+    config: Path | None,
+    namespace: str | None,
     mapping: str | None,
     where: Path | None,
     rate: float | None,
@@ -165,7 +186,8 @@ def send(
     with kafka_extra():
         from segstream_producers.sender import SendPlan
         from segstream_producers.sending import Target, send_source, send_synthetic
-    target = Target(bootstrap, f"{namespace}.transactions", client, expired, console)
+    brokers, own = _brokers(config, bootstrap)
+    target = Target(brokers, f"{namespace or own}.transactions", client, expired, console)
     with stop_on_signal() as asked_to_stop:
         plan = SendPlan(synthetic, rate, skip, limit, asked_to_stop, speed)
         if synthetic:
@@ -180,14 +202,15 @@ def send(
 @producers.command()
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
-@_bootstrap_option
+@_broker_options
 @click.option("--mapping", default="plain", show_default=True, metavar="NAME|FILE",
               help="How to read a message's customer.")  # fmt: skip
 @click.option("--until-end", is_flag=True, help="Stop at what is the end now.")
 @click.option("--append", is_flag=True, help="DST may hold messages at the first start.")
 def rekey(
-    source: str, target: str, bootstrap: str, mapping: str, until_end: bool, append: bool
-) -> None:
+    source: str, target: str, bootstrap: str | None, config: Path | None, mapping: str,
+    until_end: bool, append: bool,
+) -> None:  # fmt: skip
     """Copy a topic exactly once, keyed by customer and partitioned by murmur2.
 
     Messages whose customer cannot be read keep their key. However it ends, started again it goes
@@ -201,7 +224,8 @@ def rekey(
         from segstream_producers.rekey import Copied, Rekey, customer_reader
         from segstream_producers.rekey import rekey as copy
 
-    plan = Rekey(bootstrap, source, target, customer_reader(mapping), until_end, append)
+    brokers, _ = _brokers(config, bootstrap)
+    plan = Rekey(brokers, source, target, customer_reader(mapping), until_end, append)
     with stop_on_signal() as asked_to_stop, progress_bar(Console(stderr=True)) as bar:
         task = bar.add_task("copying", total=None, state="")
 

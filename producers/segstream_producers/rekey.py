@@ -22,11 +22,13 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, ProducerFencedError
 
+from segstream.adapters.kafka_clients import connection
 from segstream.adapters.kafka_topics import BOOTSTRAP_MS, TopicAdmin, broker_errors
 from segstream.adapters.mapping_files import named_mapping
 from segstream.core.events import Event, Id
 from segstream.core.rows import compile_mapping, parse_row
 from segstream.errors import ConfigError, OutputError, StateError
+from segstream.kafka_settings import KafkaSettings
 from segstream_producers.sender import customer_key, partition_of
 
 # A transaction costs a few milliseconds whatever is in it.
@@ -191,7 +193,7 @@ class Rekey:
         For one transaction; after that its producer is given up for a new one.
     """
 
-    bootstrap: str
+    brokers: KafkaSettings
     source: str
     target: str
     read_customer: Reader
@@ -221,13 +223,13 @@ def rekey(
     SegstreamError
         With the remedy; what is copied by then counts, and the next start goes on behind it.
     """
-    with broker_errors(plan.bootstrap):
+    with broker_errors(plan.brokers.bootstrap):
         partitions = _check(plan)
     ledger = Ledger()
     failures, before = 0, -1
     while True:
         try:
-            with broker_errors(plan.bootstrap), _Copier(plan, partitions, ledger) as copier:
+            with broker_errors(plan.brokers.bootstrap), _Copier(plan, partitions, ledger) as copier:
                 copier.run(report, asked_to_stop)
                 return ledger.copied
         except UnsettledError as error:
@@ -245,7 +247,7 @@ def _check(plan: Rekey) -> tuple[int, int]:
     """Return the partitions of source and target."""
     if plan.source == plan.target:
         raise ConfigError(f"expected two topics, got {plan.source} twice; name a new target")
-    with TopicAdmin(plan.bootstrap) as admin:
+    with TopicAdmin(plan.brokers) as admin:
         found = admin.describe([plan.source, plan.target])
     for name in (plan.source, plan.target):
         if name not in found:
@@ -261,15 +263,15 @@ class _Copier:
         self._each = [TopicPartition(plan.source, p) for p in range(partitions[0])]
         self._backlog = Backlog()
         self._ledger = ledger
-        servers = plan.bootstrap.split(",")
+        reached = connection(plan.brokers)
         self._producer = KafkaProducer(
-            bootstrap_servers=servers, transactional_id=plan.identity, compression_type="lz4",
+            **reached, transactional_id=plan.identity, compression_type="lz4",
             linger_ms=5, batch_size=128 * 1024, max_request_size=_REQUEST_BYTES,
             retry_backoff_ms=20, reconnect_backoff_max_ms=_RECONNECT_MS,
             bootstrap_timeout_ms=BOOTSTRAP_MS,
         )  # fmt: skip
         self._consumer = KafkaConsumer(
-            bootstrap_servers=servers, group_id=plan.identity, enable_auto_commit=False,
+            **reached, group_id=plan.identity, enable_auto_commit=False,
             isolation_level="read_committed", auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES, max_poll_records=plan.per_transaction,
             reconnect_backoff_max_ms=_RECONNECT_MS, bootstrap_timeout_ms=BOOTSTRAP_MS,

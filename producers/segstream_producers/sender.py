@@ -13,10 +13,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 from kafka.partitioner.default import murmur2
 
+from segstream.adapters.kafka_clients import connection
 from segstream.adapters.kafka_topics import BOOTSTRAP_MS, Topic, TopicAdmin, broker_errors
 from segstream.core.events import Event, epoch_ms
 from segstream.errors import BadEventError, ConfigError, OutputError
-from segstream.kafka_settings import DAY_MS
+from segstream.kafka_settings import DAY_MS, KafkaSettings
 from segstream.ports import Chunk, Source
 from segstream_producers.pacing import Pacer, Replayer
 
@@ -173,26 +174,27 @@ class Sender:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: KafkaSettings,
         topic: str,
         tally: Tally,
         notice: Callable[[str], None],
         asked_to_stop: Callable[[], bool],
     ) -> None:
-        self._bootstrap, self._topic, self._tally = bootstrap, topic, tally
+        self._brokers, self._bootstrap = brokers, brokers.bootstrap
+        self._topic, self._tally = topic, tally
         self._notice, self._asked_to_stop = notice, asked_to_stop
-        self._found = _topic(bootstrap, topic)
+        self._found = _topic(brokers, topic)
         self._partitions = self._found.partitions
         self._begin = self._ends()
         self._waiting: deque[Any] = deque()
         self._known: dict[bytes, int] = {}
         self._noticed = False
-        with broker_errors(bootstrap):
+        with broker_errors(self._bootstrap):
             self._connect()
 
     def _connect(self) -> None:
         self._producer = KafkaProducer(
-            bootstrap_servers=self._bootstrap.split(","), acks="all", enable_idempotence=True,
+            **connection(self._brokers), acks="all", enable_idempotence=True,
             compression_type="lz4", linger_ms=20, batch_size=128 * 1024,
             delivery_timeout_ms=_DELIVERY_MS, max_request_size=_REQUEST_BYTES,
             retry_backoff_ms=50, reconnect_backoff_max_ms=1_000,
@@ -303,9 +305,7 @@ class Sender:
 
     def _ends(self) -> dict[TopicPartition, int]:
         with broker_errors(self._bootstrap):
-            consumer = KafkaConsumer(
-                bootstrap_servers=self._bootstrap.split(","), bootstrap_timeout_ms=BOOTSTRAP_MS
-            )
+            consumer = KafkaConsumer(**connection(self._brokers), bootstrap_timeout_ms=BOOTSTRAP_MS)
             try:
                 each = [TopicPartition(self._topic, p) for p in range(self._partitions)]
                 found: dict[TopicPartition, int] = consumer.end_offsets(each)
@@ -314,13 +314,14 @@ class Sender:
         return found
 
 
-def _topic(bootstrap: str, topic: str) -> Topic:
-    with TopicAdmin(bootstrap) as admin:
+def _topic(brokers: KafkaSettings, topic: str) -> Topic:
+    with TopicAdmin(brokers) as admin:
         found = admin.describe([topic]).get(topic)
     if found is None:
+        hidden = f", or {brokers.sasl_username} may not see it" if brokers.authenticated else ""
         raise ConfigError(
-            f"expected the topic {topic} at {bootstrap}, found none; run `segstream topics create`"
-            " with the same --namespace"
+            f"expected the topic {topic} at {brokers.bootstrap}, found none{hidden}; run"
+            " `segstream topics create` with the same --namespace"
         )
     return found
 

@@ -14,6 +14,7 @@ from rich.progress import Progress, TaskID
 from segstream.adapters.files import FileSource
 from segstream.adapters.stdin import StreamSource
 from segstream.errors import OutputError
+from segstream.kafka_settings import KafkaSettings
 from segstream_producers.batch_sender import BatchSender
 from segstream_producers.console import progress_bar
 from segstream_producers.feeds import told
@@ -41,7 +42,7 @@ _BATCHED_SLICE: Final = 12_000
 class Target:
     """Where a feed goes, and through which client."""
 
-    bootstrap: str
+    brokers: KafkaSettings
     topic: str
     client: str
     expired: bool
@@ -121,7 +122,7 @@ def _send(
 ) -> None:  # fmt: skip
     tally = Tally()
     kind = CLIENTS[target.client]
-    sender = kind(target.bootstrap, target.topic, tally, target.console.print, plan.asked_to_stop)
+    sender = kind(target.brokers, target.topic, tally, target.console.print, plan.asked_to_stop)
     with closing(sender):
         if not target.expired and first_ms is not None:
             sender.refuse_expired(first_ms, now_ms())

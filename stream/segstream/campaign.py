@@ -20,9 +20,8 @@ import itertools
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from segstream.adapters.campaign_files import LineFile, as_line
@@ -35,6 +34,7 @@ from segstream.campaign_ports import (
     Sender,
     State,
 )
+from segstream.core.campaign_messages import CODES, CampaignDeadLetter, CampaignLogLine
 from segstream.core.campaigns import (
     Campaign,
     Campaigns,
@@ -51,8 +51,12 @@ from segstream.core.campaigns import (
     time_of,
 )
 from segstream.core.changes import Change
+from segstream.metrics import Metrics
 
 LOG: Final = logging.getLogger("segstream.campaign")
+_CHANGES: Final = "segstream_campaign_changes_total"
+_ATTEMPTS: Final = "segstream_campaign_attempts_total"
+_FAILING: Final = "segstream_campaign_failing_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Parts:
     dead: DeadLetters
     log: LineFile
     suppressed: Callable[[], frozenset[str]] = frozenset
+    metrics: Metrics = field(default_factory=lambda: Metrics("campaign"))
     now_ms: Callable[[], int] = lambda: round(time.time() * 1000)
 
 
@@ -103,7 +108,8 @@ class Campaigner:
         self._under_way = asyncio.Semaphore(self._web.concurrency)
         self._failing_since_s: float | None = None
         self.newest_ms = 0
-        self.codes: Counter[str] = Counter()
+        for name, code in itertools.product([one.name for one in rules.campaign], CODES):
+            parts.metrics.add(_CHANGES, 0, campaign=name, code=code)
 
     @property
     def now_ms(self) -> int:
@@ -175,7 +181,7 @@ class Campaigner:
             closed = await self._closed(due)
             if closed:
                 return closed
-            answer = await self._parts.senders[due.campaign.sink].attempt(due.message)
+            answer = await self._attempt(due)
             if not answer.why:
                 self._works()
                 return "sent"
@@ -184,6 +190,12 @@ class Campaigner:
                 return "dead"
             await asyncio.sleep(self._pause_s(attempt))
         raise AssertionError
+
+    async def _attempt(self, due: _Due) -> Answer:
+        answer = await self._parts.senders[due.campaign.sink].attempt(due.message)
+        outcome = "accepted" if not answer.why else "refused" if answer.final else "failed"
+        self._parts.metrics.add(_ATTEMPTS, campaign=due.campaign.name, outcome=outcome)
+        return answer
 
     async def _closed(self, due: _Due) -> State | None:
         """Ask the gates again that protect people, as a message may have waited for long."""
@@ -198,6 +210,7 @@ class Campaigner:
         if self._failing_since_s is not None:
             LOG.warning("webhook: works again")
         self._failing_since_s = None
+        self._parts.metrics.set(_FAILING, 0)
 
     def _is_enough(self, began_s: float, answer: Answer, message: Message) -> bool:
         """Whether this message, or the webhook, has failed for as long as it may."""
@@ -208,6 +221,7 @@ class Campaigner:
                 "webhook: %s for %s; trying again, for %g s at most",
                 answer.why, message.key, self._web.give_up_after_s,
             )  # fmt: skip
+        self._parts.metrics.set(_FAILING, now_s - self._failing_since_s)
         return now_s - min(began_s, self._failing_since_s) >= self._web.give_up_after_s
 
     def _pause_s(self, attempt: int) -> float:
@@ -218,18 +232,18 @@ class Campaigner:
     async def _bury(self, due: _Due, answer: Answer) -> None:
         message = due.message
         LOG.warning("webhook: gave %s up, a dead letter: %s", message.key, answer.why)
-        told = {"id": message.key, "why": answer.why, "message": message.body.decode()}
+        told = CampaignDeadLetter(message.key, answer.why, message.body.decode())
         await self._parts.dead.write(message.key, message.customer_id, as_line(told))
 
     def _note(self, seen: Seen, message: Message, code: str) -> None:
         """Say in the log what became of a change; once, however often it is read."""
-        self.codes[code] += 1
-        told: dict[str, Any] = {
-            "id": f"{message.key}:{code}", "campaign": message.campaign, "code": code,
-            "customer_id": message.customer_id, "change": seen.change.id,
-            "time": seen.change.time, "logged_ms": self._parts.now_ms(),
-        }  # fmt: skip
-        self._parts.log.add(told["id"], as_line(told))
+        self._parts.metrics.add(_CHANGES, campaign=message.campaign, code=code)
+        told = CampaignLogLine(
+            id=f"{message.key}:{code}", campaign=message.campaign, code=code,
+            customer_id=message.customer_id, change=seen.change.id,
+            time=seen.change.time, logged_ms=self._parts.now_ms(),
+        )  # fmt: skip
+        self._parts.log.add(told.id, as_line(told))
 
 
 def _latest(

@@ -27,7 +27,7 @@ import numpy as np
 from segstream.adapters.playbook_files import named_playbook
 from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
-from segstream.core.dead_letters import DeadLetterWatch
+from segstream.core.dead_letters import Code, DeadLetterWatch
 from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.model import Model, check_model
 from segstream.core.partition import DeadLetter, PanelRows, Partition, Taken
@@ -303,7 +303,7 @@ class DeadLetterLine(msgspec.Struct, omit_defaults=True):
         The original bytes, as text where they are UTF-8.
     """
 
-    code: str
+    code: Code
     message: str
     place: str
     payload: str | None = None

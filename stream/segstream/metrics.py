@@ -4,17 +4,19 @@
 Gauges of partitions are set every few seconds, counters and histograms once per batch.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from segstream.core.campaign_messages import CODES
 from segstream.core.events import DEAD_LETTER_CODES
 from segstream.core.layout import REASONS
 
 Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["worker", "trainer", "all"]
+Role = Literal["worker", "trainer", "campaign", "all"]
 Bounds = tuple[str, ...] | str
 """The values of a label, or what bounds them."""
 
@@ -23,6 +25,7 @@ SEGMENT: Final[Mapping[str, Bounds]] = {"segment": "segment ids of the living mo
 OUTCOMES: Final = ("applied", "late", "duplicate", "skipped", "dead")
 STAGES: Final = ("read", "fold", "commit", "publish")
 LEVELS: Final = ("calm", "warn", "act")
+ATTEMPTS: Final = ("accepted", "failed", "refused")
 DECISIONS: Final = ("kept", "refused", "warm", "fresh", "command")
 # A batch takes milliseconds; a hung transaction is given up after 30 s.
 _SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -115,6 +118,18 @@ CATALOGUE: Final = (
     Metric("segstream_refit_seconds", "histogram", "trainer", "Time of a refit check."),
     Metric("segstream_refit_moved_ratio", "gauge", "trainer",
            "Share of the panel that the last candidate moves."),
+    Metric("segstream_campaign_changes_total", "counter", "campaign",
+           "Changes that a campaign answers to, by what became of them.",
+           {"campaign": "campaigns of the file", "code": CODES}),
+    Metric("segstream_campaign_attempts_total", "counter", "campaign",
+           "Attempts to hand a message to its sink; failed ones are tried again.",
+           {"campaign": "campaigns of the file", "outcome": ATTEMPTS}),
+    Metric("segstream_campaign_unreadable_total", "counter", "campaign",
+           "Messages that are no segment change: dead letters."),
+    Metric("segstream_campaign_failing_seconds", "gauge", "campaign",
+           "How long the webhook has accepted nothing; 0 while it works."),
+    Metric("segstream_campaign_lag_messages", "gauge", "campaign",
+           "Changes in the log that are not settled yet, at the last look.", PARTITION),
     Metric("segstream_ready", "gauge", "all", "1 while /readyz says yes."),
 )  # fmt: skip
 
@@ -146,9 +161,9 @@ class Metrics:
             made = Counter(name, metric.help, labels, registry=self.registry)
             self._counters[name] = made
             # So that the first count is a rise.
-            for bounds in metric.labels.values():
-                for value in bounds if isinstance(bounds, tuple) else ():
-                    made.labels(value)
+            bounds = [b if isinstance(b, tuple) else () for b in metric.labels.values()]
+            for values in itertools.product(*bounds) if bounds else ():
+                made.labels(*values)
         elif metric.kind == "gauge":
             self._gauges[name] = Gauge(name, metric.help, labels, registry=self.registry)
         else:

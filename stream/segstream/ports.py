@@ -122,6 +122,26 @@ class PanelBlock(msgspec.Struct, frozen=True):
     raw: bytes = b""
 
 
+class DayEvidence(msgspec.Struct, frozen=True):
+    """What one partition tells the trainer of one day; absolute, keyed by partition and day.
+
+    Attributes
+    ----------
+    model
+        Number of the model that the day was learnt under.
+    first_ms
+        Time of the partition's first event; -1 for none.
+    totals
+        A `segstream.core.partition.DayTotals` as MessagePack.
+    """
+
+    partition: int
+    model: int
+    first_ms: int
+    totals: bytes
+    panel: PanelBlock
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What the store holds, now owned by the claimant.

@@ -30,7 +30,6 @@ import msgspec
 
 from segstream.adapters.redis_store import (
     Adoption,
-    DayEvidence,
     LogBatch,
     LogOutbox,
     PartitionClaim,
@@ -46,7 +45,7 @@ from segstream.core.partition import DayTotals, DeadLetter, PanelRows, Partition
 from segstream.core.spec import CompiledSpec, text_hash
 from segstream.core.turns import turn_of
 from segstream.errors import SourceError, StateError
-from segstream.ports import Outbox, PanelBlock
+from segstream.ports import DayEvidence, Outbox, PanelBlock
 from segstream.settings import Settings, policy_of
 from segstream.worker_parts import Piece, Record, Tasks
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
+from deploy.local.process import free_ports
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from redis import Redis
@@ -24,9 +27,11 @@ from tests.live.chaos.crew import Crew
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import SEGSTREAM, end
 from tests.live.chaos.shop import BASE
+from tests.live.messages import check
 from tests.live.receiver import Receiver
 
 from segstream.adapters import redis_keys
+from segstream.core.campaign_messages import CODES
 from segstream.core.campaigns import delivery_key
 from segstream.core.changes import Change
 from segstream.kafka_settings import KafkaSettings
@@ -62,6 +67,7 @@ class Scene:
     def __init__(self, place: Place, folder: Path, receiver: Receiver, crew: Crew) -> None:
         self.place, self.folder, self.receiver, self.crew = place, folder, receiver, crew
         self.sent = 0
+        (self.port,) = free_ports(1)
         self.file = folder / "campaigns.toml"
         self._processes: list[subprocess.Popen[bytes]] = []
         (folder / "suppressed.txt").touch()
@@ -103,7 +109,7 @@ class Scene:
         )
         command = [
             *wrapper, str(SEGSTREAM), "campaign", "--file", str(self.file), "--config", str(config),
-            "--redis", self.place.redis, "--instance", "c1",
+            "--redis", self.place.redis, "--instance", "c1", "--metrics-port", str(self.port),
         ]  # fmt: skip
         env = os.environ | {"SEGSTREAM_WEBHOOK_SECRET": SECRET}
         with (self.folder / "said.log").open("ab") as out:
@@ -139,6 +145,12 @@ class Scene:
         except KafkaError:
             return self.sent
         return self.sent - int(sum(max(0, one.offset) for one in held.values()))
+
+    def get(self, path: str) -> str:
+        """What the command answers over HTTP."""
+        url = f"http://127.0.0.1:{self.port}/{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
 
     def lines(self, name: str) -> list[Any]:
         path = self.folder / name
@@ -212,7 +224,7 @@ def test_killed_at(scene: Scene, point: str) -> None:
 
 
 def test_the_gates(scene: Scene) -> None:
-    """Stale, suppressed, gone on, held out and repeated changes send nothing, and the log says so.
+    """Stale, suppressed, gone on, held out, repeated: nothing is sent; log and metrics say so.
 
     The receiver can check who sent what it got.
     """
@@ -239,6 +251,16 @@ def test_the_gates(scene: Scene) -> None:
         signed = hmac.new(SECRET.encode(), f"{moment}.".encode() + post.body, hashlib.sha256)
         assert hmac.compare_digest(signed.hexdigest(), proof)
         assert json.loads(post.body)["id"] == post.key
+        check("campaign-message", json.loads(post.body))
+    for line in scene.lines("log.jsonl"):
+        check("campaign-log", line)
+    codes = Counter(scene.codes().values())
+    for code, n in {**dict.fromkeys(CODES, 0), **codes}.items():
+        labels = f'{{campaign="win-back",code="{code}"}}'
+        assert f"segstream_campaign_changes_total{labels} {n:.1f}" in scene.get("metrics")
+    scene.until(lambda: 'lag_messages{partition="0"} 0.0' in scene.get("metrics"))
+    assert scene.get("healthz") == "alive\n"
+    assert scene.get("readyz") == "ready\n"
     assert end(process, signal.SIGTERM) == 0
 
 
@@ -259,6 +281,7 @@ def test_a_replay(scene: Scene) -> None:
     codes = {line["change"]: line["code"] for line in scene.lines("log.jsonl")}
     assert codes == {new.id: "sent", old.id: "stale"}
     assert [line["message"] for line in scene.lines("dead.jsonl")] == ["nonsense"]
+    check("campaign-dead-letter", scene.lines("dead.jsonl")[0])
 
 
 # ---- a webhook that misbehaves ---------------------------------------------------------
@@ -307,6 +330,8 @@ def test_an_outage_ends_in_dead_letters_and_recovers(scene: Scene, place: Place)
     letters = [json.loads(r.value) for r in place.read(place.names.dead_letters)]
     assert {letter["id"] for letter in letters} == {*lost, *more}
     assert json.loads(letters[0]["message"])["campaign"] == "win-back"
+    for letter in letters:
+        check("campaign-dead-letter", letter)
     assert scene.crew.end(pid) == 0
 
 

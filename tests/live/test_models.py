@@ -13,6 +13,7 @@ from tests.cli.test_commands import answer, ask
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE
+from tests.live.messages import check_messages
 from tests.live.test_trainer import EARLY, PATIENCE_S, TOML, days, kept, models, steady
 
 from segstream.adapters.kafka_commands import CommandBook, command_key
@@ -82,6 +83,7 @@ def test_commands_reach_the_trainer(place: Place, roles: Roles, tmp_path: Path) 
     assert [row["reason"] for row in rows] == ["first", "recluster", "rollback"]
     assert told("show", "1")["version"] == former.version
     assert len(told("diff", "1", "2")["segments"]) >= 4
+    assert check_messages(place)["command"] == 2
 
 
 def test_no_such_namespace(place: Place) -> None:

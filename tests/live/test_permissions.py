@@ -1,15 +1,21 @@
-"""Names, passwords and rights: what reaches the clients, and what is said where one is missing."""
+"""Names, passwords, rights, encryption: against servers that ask for them, and what is said where
+one is missing."""
 
+import shutil
 import signal
 import ssl
+import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from deploy.local.local_stack import LocalStack
-from deploy.local.parts import HOST, Kafka
+from deploy.local.parts import HOST, Kafka, Redis
 from deploy.local.process import free_ports
 from kafka import KafkaAdminClient
 from kafka.admin import (
@@ -21,56 +27,127 @@ from kafka.admin import (
     ResourceType,
 )
 from redis.asyncio.connection import SSLConnection
-from tests.live.chaos.place import Place, until
+from tests.live.chaos.place import Place, Sent, until
 from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, expected, fixed_model, rows
-from tests.needed import running
+from tests.needed import lacking, running
 
 from segstream.adapters.faust_app import new_app
 from segstream.adapters.kafka_clients import connection
 from segstream.adapters.redis_store import connect
-from segstream.errors import ConfigError
+from segstream.core.events import Event, epoch_ms, parse_json
+from segstream.errors import ConfigError, SourceError
 from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings, check_kafka
 from segstream.settings import Settings
+from segstream_producers.cli import producers
 
 PATIENCE_S = 120.0
 PASSWORD = "open sesame"  # noqa: S105 - of a broker that lives as long as the test
 
 
-class GuardedKafka(Kafka):
-    """A broker with a second listener that asks for name and password, and for rights."""
+LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_shop="{PASSWORD}";'
 
-    def __init__(self, port: int) -> None:
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate of 127.0.0.1 that vouches for itself, made for one session."""
+
+    folder: Path
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "certificate.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "key.pem"
+
+    @property
+    def both(self) -> Path:
+        return self.folder / "both.pem"
+
+    def make(self) -> None:
+        openssl = shutil.which("openssl") or lacking("no openssl; apt-get install openssl")
+        subprocess.run(
+            [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+             "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=IP:{HOST}",
+             "-keyout", str(self.key), "-out", str(self.certificate)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.both.write_text(self.key.read_text() + self.certificate.read_text())
+
+
+class GuardedKafka(Kafka):
+    """A broker with two listeners more that ask for name, password and rights; one encrypts."""
+
+    def __init__(self, ports: Sequence[int], own: Certificate) -> None:
         super().__init__()
-        self.guarded = f"{HOST}:{port}"
+        self.guarded, self.encrypted = (f"{HOST}:{port}" for port in ports)
+        self._certificate = own
 
     def prepare(self, folder: Path, ports: Sequence[int]) -> None:
-        both = f"PLAINTEXT://{HOST}:{ports[0]},SASL_PLAINTEXT://{self.guarded}"
+        each = (
+            f"PLAINTEXT://{HOST}:{ports[0]},SASL_PLAINTEXT://{self.guarded},"
+            f"SASL_SSL://{self.encrypted}"
+        )
         self._own = {
-            "listeners": f"{both},CONTROLLER://{HOST}:{ports[1]}",
-            "advertised.listeners": both,
+            "listeners": f"{each},CONTROLLER://{HOST}:{ports[1]}",
+            "advertised.listeners": each,
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,"
+                "SASL_SSL:SASL_SSL"
             ),
             "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
-                "org.apache.kafka.common.security.plain.PlainLoginModule required "
-                f'user_shop="{PASSWORD}";'
-            ),
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": LOGIN,
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": LOGIN,
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self._certificate.both),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
         }
         super().prepare(folder, ports)
 
 
+class EncryptedRedis(Redis):
+    """A Redis with a second port that encrypts and asks for a password."""
+
+    def __init__(self, port: int, own: Certificate) -> None:
+        self._port, self._certificate = port, own
+        self.encrypted = (
+            f"rediss://shop:secret@{HOST}:{port}?ssl_ca_certs={self._certificate.certificate}"
+        )
+
+    def prepare(self, folder: Path, ports: Sequence[int]) -> None:
+        super().prepare(folder, ports)
+        with (folder / "redis.conf").open("a") as file:
+            file.write(
+                f"tls-port {self._port}\ntls-cert-file {self._certificate.certificate}\n"
+                f"tls-key-file {self._certificate.key}\ntls-auth-clients no\n"
+                "user shop on >secret ~* &* +@all\n"
+            )
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A stack of its own, and where it asks who you are."""
+
+    stack: LocalStack
+    kafka: GuardedKafka
+    redis: EncryptedRedis
+    certificate: Certificate
+
+
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack, str]]:
-    """A stack of its own, and the address that asks who you are."""
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Kafka with name, password and rights; both servers also encrypted."""
+    own = Certificate(tmp_path_factory.mktemp("certificate"))
+    own.make()
     local = LocalStack(tmp_path_factory.mktemp("guarded") / "stack")
-    kafka = GuardedKafka(free_ports(1)[0])
-    local._parts["kafka"] = kafka
+    ports = free_ports(3)
+    kafka, redis = GuardedKafka(ports[:2], own), EncryptedRedis(ports[2], own)
+    local._parts |= {"kafka": kafka, "redis": redis}
     with running(local):
-        yield local, kafka.guarded
+        yield Guarded(local, kafka, redis, own)
 
 
 def allow(bootstrap: str, kind: str, name: str, operation: str, prefixed: bool = False) -> None:
@@ -89,11 +166,10 @@ def allow(bootstrap: str, kind: str, name: str, operation: str, prefixed: bool =
 
 @pytest.mark.slow
 def test_rights(
-    guarded: tuple[LocalStack, str], namespace: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    guarded: Guarded, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """A worker says what it lacks, with the commands that give it; once given, it works."""
-    stack, address = guarded
+    stack, address = guarded.stack, guarded.kafka.guarded
     settings = msgspec.structs.replace(BASE, namespace=namespace)
     kafka = KafkaSettings(bootstrap=stack.kafka, partitions=2, retention_days="forever")
     place = Place(settings, kafka, stack.redis)
@@ -124,6 +200,59 @@ def test_rights(
         place.wait(told.clock_minute, PATIENCE_S, lambda: None)
         assert place.outcome().differences(told) == []
         current = names.current_segment
+        until(lambda: len(place.read(current)) == len(told.changes), PATIENCE_S)
+        assert end(worker, signal.SIGTERM) == 0
+    finally:
+        roles.close()
+
+
+@pytest.mark.slow
+def test_all_of_it_encrypted(
+    guarded: Guarded, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Sent, applied and published over TLS with name and password, the end is the same."""
+    stack, address = guarded.stack, guarded.kafka.encrypted
+    settings = msgspec.structs.replace(BASE, namespace=namespace)
+    kafka = KafkaSettings(bootstrap=stack.kafka, partitions=2, retention_days="forever")
+    place = Place(settings, kafka, stack.redis)
+    place.create()
+    (tmp_path / "model.json").write_bytes(msgspec.json.encode(fixed_model()))
+    extra = (
+        'security_protocol = "SASL_SSL"\nsasl_username = "shop"\n'
+        f'ssl_cafile = "{guarded.certificate.certificate}"\n'
+    )
+    asks = Place(
+        settings, msgspec.structs.replace(kafka, bootstrap=address), guarded.redis.encrypted
+    )
+    roles = Roles(asks, tmp_path, tmp_path / "model.json", extra)
+    parsed = [(parse_json(row.value), row) for row in rows(60, 20, seed=7)]
+    good = [(epoch_ms(event.ts), row) for event, row in parsed if isinstance(event, Event)]
+    log = [row for _, row in sorted(good, key=itemgetter(0))]  # as a file is sent
+    feed, config = tmp_path / "feed.jsonl", tmp_path / f"{namespace}.toml"
+    feed.write_bytes(b"".join(row.value + b"\n" for row in log))
+    send = ["send", str(feed), "--config", str(config), "--bootstrap", address]
+    monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
+    refused = CliRunner().invoke(producers, send)
+    assert isinstance(refused.exception, SourceError)
+    assert "kafka.security_protocol" in str(refused.exception)
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    refused = CliRunner().invoke(producers, send)
+    assert "or shop may not see it" in str(refused.exception)
+    allow(stack.kafka, "TOPIC", f"{namespace}.", "ALL", prefixed=True)
+    allow(stack.kafka, "GROUP", f"{namespace}-", "READ", prefixed=True)
+    allow(stack.kafka, "TRANSACTIONAL_ID", f"{namespace}-", "ALL", prefixed=True)
+    try:
+        sent = CliRunner().invoke(producers, send)
+        assert sent.exit_code == 0, (sent.output, sent.exception)
+        assert f"the topic has {len(log):,} more" in sent.output
+        worker = roles.add("w")
+        place.sent = [
+            Sent(r.partition, r.offset, log[0]) for r in place.read(place.names.transactions)
+        ]
+        told = expected(settings, log, fixed_model())
+        place.wait(told.clock_minute, PATIENCE_S, roles.check)
+        assert place.outcome().differences(told) == []
+        current = place.names.current_segment
         until(lambda: len(place.read(current)) == len(told.changes), PATIENCE_S)
         assert end(worker, signal.SIGTERM) == 0
     finally:

@@ -13,6 +13,7 @@ from deploy.local.local_stack import LocalStack
 from kafka import KafkaProducer, TopicPartition
 
 from segstream.errors import ConfigError
+from segstream.kafka_settings import KafkaSettings
 from segstream_producers.cli import producers
 from segstream_producers.rekey import Backlog, Copied, Rekey, customer_reader, rekey
 from segstream_producers.sender import partition_of
@@ -23,10 +24,12 @@ FillTopic = Callable[..., None]
 BEGIN_MS = 1_700_000_000_000
 COPY = """
 import sys
+from segstream.kafka_settings import KafkaSettings
 from segstream_producers.rekey import Rekey, customer_reader, rekey
 bootstrap, source, target = sys.argv[1:]
 reader = customer_reader("plain")
-plan = Rekey(bootstrap, source, target, reader, per_transaction=200, patience_s=6.0)
+brokers = KafkaSettings(bootstrap=bootstrap)
+plan = Rekey(brokers, source, target, reader, per_transaction=200, patience_s=6.0)
 rekey(plan, lambda copied: print(copied.copied, flush=True), lambda: False)
 """
 
@@ -38,7 +41,8 @@ def message(at: int) -> tuple[bytes, bytes, int]:
 
 
 def copy(stack: LocalStack, source: str, target: str, **given: Any) -> Copied:
-    plan = Rekey(stack.kafka, source, target, customer_reader("plain"), **given)
+    brokers = KafkaSettings(bootstrap=stack.kafka)
+    plan = Rekey(brokers, source, target, customer_reader("plain"), **given)
     return rekey(plan, lambda _: None, lambda: False)
 
 
@@ -123,7 +127,8 @@ def test_second_copy_fences_the_first(
         if not overtaken:
             overtaken.append(copy(stack, source, target))
 
-    plan = Rekey(stack.kafka, source, target, customer_reader("plain"), per_transaction=200)
+    brokers = KafkaSettings(bootstrap=stack.kafka)
+    plan = Rekey(brokers, source, target, customer_reader("plain"), per_transaction=200)
     with pytest.raises(Exception, match="another one that has started since"):
         rekey(plan, overtake, lambda: False)
     assert len(read_topic(target)) == 600

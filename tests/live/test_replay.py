@@ -10,6 +10,7 @@ from deploy.local.local_stack import LocalStack
 from tests.live.chaos.place import Place, until
 from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, Expected, Row, expected, rows
+from tests.live.messages import check_messages
 
 from segstream.adapters.kafka_models import STATE_KEY
 from segstream.kafka_settings import KafkaSettings
@@ -20,6 +21,10 @@ PATIENCE_S = 120.0
 EARLY = msgspec.structs.replace(BASE.model, k=3, start="early", min_panel=40)
 TOML = '[model]\nk = 3\nstart = "early"\nmin_panel = 40\n'
 WAIT_S = 4.0
+KINDS = (
+    "event", "change", "current-segment", "tombstone", "dead-letter-headers", "model",
+    "trainer-state", "evidence",
+)  # fmt: skip
 
 
 def make(stack: LocalStack, namespace: str, partitions: int) -> Place:
@@ -76,7 +81,10 @@ def finish(place: Place, roles: Roles, told: Expected) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_equal_to_the_embedded_run(place: Place, roles: Roles, workers: int) -> None:
-    """At full speed, with models made on the way, the bytes are those of the embedded engine."""
+    """At full speed, with models made on the way, the bytes are those of the embedded engine.
+
+    Each message on the way is what its contract says.
+    """
     told = learned(place, shop())
     place.send(shop())
     roles.add_trainer()
@@ -86,6 +94,10 @@ def test_equal_to_the_embedded_run(place: Place, roles: Roles, workers: int) -> 
     print(f"{seconds_a_day(place):.2f} s a day")
     assert len(published(place)) > 20
     assert len(told.changes) > 100
+    if workers == 1:
+        kinds = check_messages(place)
+        assert all(kinds[name] > 0 for name in KINDS), kinds
+        assert kinds["change"] == len(told.changes)
     assert "trainer: no progress" not in roles.log()
 
 

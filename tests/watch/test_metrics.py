@@ -43,7 +43,7 @@ def test_no_label_is_a_customer() -> None:
     labels = {label for metric in CATALOGUE for label in metric.labels}
     assert labels == {
         "outcome", "code", "reason", "segment", "stage", "partition", "cause", "name",
-        "operation", "feature", "level",
+        "operation", "feature", "level", "campaign",
     }  # fmt: skip
 
 

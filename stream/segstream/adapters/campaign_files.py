@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import msgspec
 
@@ -195,6 +195,6 @@ def read_campaigns(path: Path) -> Campaigns:
     return load_campaigns(text, str(path))
 
 
-def as_line(told: dict[str, Any]) -> bytes:
+def as_line(told: msgspec.Struct) -> bytes:
     """One JSON line."""
     return msgspec.json.encode(told)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from segstream.adapters.redis_store import DayEvidence
 from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.merging import PartitionDay
 from segstream.core.partition import DayTotals, PanelRows
+from segstream.ports import DayEvidence
 
 
 class EvidenceKey(NamedTuple):

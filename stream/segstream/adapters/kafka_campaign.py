@@ -31,10 +31,12 @@ from segstream.adapters.webhook import Webhook, secret_of
 from segstream.campaign import Campaigner, Parts, Seen
 from segstream.campaign_ports import DeadLetters, Sender
 from segstream.core.campaign_file import resolve_segments
+from segstream.core.campaign_messages import CampaignDeadLetter
 from segstream.core.campaigns import Campaigns, Standing, standing_of
 from segstream.core.changes import Change
 from segstream.core.model import Model
 from segstream.kafka_settings import KafkaSettings
+from segstream.metrics import Metrics
 from segstream.settings import Settings
 
 LOG: Final = logging.getLogger("segstream.campaign")
@@ -70,7 +72,11 @@ class KafkaCampaign:
     store_type: Callable[..., RedisCampaignStore] = RedisCampaignStore
     campaigner_type: Callable[..., Campaigner] = Campaigner
 
-    def __init__(self, settings: Settings, options: CampaignOptions) -> None:
+    def __init__(
+        self, settings: Settings, options: CampaignOptions, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics = metrics or Metrics("campaign")
+        self._joined = False
         self._settings, self._options = settings, options
         self._kafka, self._rules = settings.kafka, options.rules
         self._names = self._kafka.topics(settings.namespace)
@@ -84,6 +90,11 @@ class KafkaCampaign:
         """What it must be allowed on the brokers."""
         topic = self._rules.dead_letters.topic
         return campaign_needs(self._kafka, self._settings.namespace, topic)
+
+    def lacks(self) -> list[str]:
+        """What is missing until it is ready; one whose webhook fails is."""
+        starts = [] if self._joined else ["campaign: starts"]
+        return [*starts, *(f"{who}: is away" for who in self._outages.failing)]
 
     async def start(self) -> None:
         """Open the files, and begin in the background: a signal is heard while it waits.
@@ -104,7 +115,9 @@ class KafkaCampaign:
             self._senders["webhook"] = Webhook(rules.webhook, secret_of(rules.webhook))
         self._dead = _dead_letters(rules, self._kafka)
         store = self.store_type(connect(self._options.redis), self._settings.namespace, rules)
-        self._parts = Parts(store, self._senders, self._dead, self._log, suppressed.ids)
+        self._parts = Parts(
+            store, self._senders, self._dead, self._log, suppressed.ids, self._metrics
+        )
         self._life = asyncio.create_task(self._serve())
 
     async def wait(self) -> None:
@@ -163,6 +176,7 @@ class KafkaCampaign:
             campaigner.newest_ms = max(self._newest_ms, current.newest_ms)
             await consumer.start()
             consumer.subscribe([self._names.changes])
+            self._joined = True
             self._outages.works("campaign")
             await self._follow(consumer, campaigner, current)
         finally:
@@ -194,6 +208,7 @@ class KafkaCampaign:
     ) -> None:
         while True:
             runs = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RUN_RECORDS)  # 1.
+            self._set_lag(consumer, {tp: run[0].offset for tp, run in runs.items()})
             if not runs:
                 continue
             await current.follow()
@@ -203,6 +218,15 @@ class KafkaCampaign:
             await self._commit(consumer, {tp: run[-1].offset + 1 for tp, run in runs.items()})  # 6.
             self._attempt = 0
             self._outages.works("campaign")
+
+    def _set_lag(self, consumer: AIOKafkaConsumer, unsettled: dict[TopicPartition, int]) -> None:
+        """Set how far each partition is behind, from the first change that is not settled."""
+        self._metrics.forget("segstream_campaign_lag_messages")
+        for tp in consumer.assignment():
+            end, at = consumer.highwater(tp), unsettled.get(tp)
+            lag = 0 if end is None or at is None else max(0, end - at)
+            where = str(tp.partition)
+            self._metrics.set("segstream_campaign_lag_messages", lag, partition=where)
 
     async def _commit(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
         mine = consumer.assignment()
@@ -220,8 +244,9 @@ class KafkaCampaign:
             except msgspec.DecodeError as error:
                 place = f"{record.topic}:{record.partition}:{record.offset}"
                 LOG.warning("%s: expected a segment change, got %s; a dead letter", place, error)
-                told = {"id": place, "why": str(error), "message": body.decode("utf-8", "replace")}
+                told = CampaignDeadLetter(place, str(error), body.decode("utf-8", "replace"))
                 await self._dead.write(place, "", as_line(told))
+                self._metrics.add("segstream_campaign_unreadable_total")
         return found
 
 

@@ -8,10 +8,10 @@ from aiokafka import AIOKafkaConsumer
 
 from segstream.adapters.kafka_clients import new_reader, new_sender
 from segstream.adapters.kafka_commands import CommandBook, command_key
-from segstream.adapters.kafka_models import STATE_KEY, Record, TrainerLife, read_topic
+from segstream.adapters.kafka_models import STATE_KEY, Record, read_topic
 from segstream.adapters.outages import AWAY
 from segstream.core.model import Model
-from segstream.core.trainer_state import Command, changed
+from segstream.core.trainer_state import Command, TrainerLife, changed
 from segstream.errors import SourceError, StateError
 from segstream.ports import Standing
 from segstream.settings import Settings

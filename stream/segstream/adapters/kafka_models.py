@@ -13,7 +13,6 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from segstream.core.model import Model
-from segstream.core.trainer_state import TrainerState
 from segstream.errors import SegstreamError
 
 STATE_KEY: Final = b"state"
@@ -22,13 +21,6 @@ _MODEL_PREFIX: Final = b"model:"
 _MODEL_S: Final = 10.0
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
-
-
-class TrainerLife(msgspec.Struct, frozen=True):
-    """What the models topic keeps for the next trainer: the state and the day it stands at."""
-
-    day: int = -1
-    state: TrainerState = TrainerState()
 
 
 class _Answered(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from segstream.adapters.evidence import evidence_key
 from segstream.adapters.kafka_clients import abandon, new_producer
 from segstream.adapters.redis_store import LogOutbox
+from segstream.core.dead_letters import DeadLetterHeaders
 from segstream.kafka_settings import KafkaSettings
 
 # A broker that restarts takes a few seconds. After these the partition is claimed again, which
@@ -84,5 +85,6 @@ def _key(customer_id: str) -> bytes:
 def _dead(body: bytes) -> Message:
     """Unpack a dead letter: the original key and bytes, with code, message and place as headers."""
     letter = msgspec.msgpack.decode(body)
-    headers = [(name, str(letter[name]).encode()) for name in ("code", "message", "place")]
+    names = DeadLetterHeaders.__struct_fields__
+    headers = [(name, str(letter[name]).encode()) for name in names]
     return letter["key"], letter["value"], headers

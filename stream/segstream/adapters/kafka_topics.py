@@ -241,7 +241,8 @@ def broker_errors(bootstrap: str) -> Iterator[None]:
     except (KafkaError, OSError) as error:
         raise SourceError(
             f"expected Kafka to answer at {bootstrap}, got {_named(error)}; start the brokers, or"
-            " name them: --bootstrap, $SEGSTREAM_KAFKA or kafka.bootstrap"
+            " name them: --bootstrap, $SEGSTREAM_KAFKA or kafka.bootstrap; brokers that ask for"
+            " encryption or a password hang up on who has none: kafka.security_protocol in --config"
         ) from error
 
 

@@ -22,7 +22,6 @@ from segstream.adapters.kafka_commands import CommandBook
 from segstream.adapters.kafka_models import (
     STATE_KEY,
     Record,
-    TrainerLife,
     follow_topic,
     model_key,
     read_topic,
@@ -34,7 +33,7 @@ from segstream.adapters.trainer_gauges import clear_state, count_day, set_state
 from segstream.core.merging import merge_days
 from segstream.core.partition import DayTotals, PanelRows
 from segstream.core.trainer import Trainer
-from segstream.core.trainer_state import TrainerState, changed
+from segstream.core.trainer_state import TrainerLife, TrainerState, changed
 from segstream.fitter import ChildFitter
 from segstream.kafka_settings import KafkaSettings
 from segstream.metrics import Metrics

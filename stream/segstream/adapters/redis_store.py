@@ -48,16 +48,6 @@ class Adoption(msgspec.Struct, frozen=True):
     generation: int = 0
 
 
-class DayEvidence(msgspec.Struct, frozen=True):
-    """What one partition tells the trainer of one day; absolute, keyed by partition and day."""
-
-    partition: int
-    model: int
-    first_ms: int
-    totals: bytes
-    panel: PanelBlock
-
-
 class LogOutbox(msgspec.Struct, frozen=True):
     """What a batch of a Kafka partition publishes: an outbox and its evidence."""
 

@@ -5,13 +5,14 @@ import sys
 import click
 
 from segstream.cli.campaign import campaign
-from segstream.cli.check import doctor, schema
+from segstream.cli.check import doctor
 from segstream.cli.look import assign, customer, export
 from segstream.cli.model_import import import_
 from segstream.cli.models import models
 from segstream.cli.playbook import playbook
 from segstream.cli.roles import audit, trainer, up, worker
 from segstream.cli.run import run
+from segstream.cli.schema import schema
 from segstream.cli.topics import topics
 from segstream.errors import SegstreamError
 

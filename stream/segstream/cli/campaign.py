@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from segstream.adapters.campaign_files import SuppressionFile, read_campaigns
-from segstream.cli.options import json_option
+from segstream.cli.options import Watching, json_option, watch_options
 from segstream.cli.roles import role_options, role_settings, until_stopped
 from segstream.core.campaign_file import resolve_segments
 from segstream.core.campaign_simulation import CODES, Simulation
@@ -18,6 +18,7 @@ from segstream.core.campaigns import Campaigns
 from segstream.core.changes import Change
 from segstream.errors import SourceError
 from segstream.kafka_settings import kafka_extra
+from segstream.logs import set_up
 from segstream.main_job import read_model
 
 # To leave the group; what is under way is sent again by the next start.
@@ -37,11 +38,12 @@ _MODEL = click.option(
 @click.option("--relaxed", is_flag=True,
               help="Accept a Redis with appendfsync everysec: a power cut may send again what "
               "was sent in a second, under the same key.")  # fmt: skip
+@watch_options
 @click.pass_context
 def campaign(
     context: click.Context, file: Path | None, bootstrap: str | None, redis: str,
     namespace: str | None, instance: str | None, config: Path | None, model: Path | None,
-    relaxed: bool,
+    relaxed: bool, watching: Watching,
 ) -> None:  # fmt: skip
     """Turn segment changes into messages to a webhook or a file, each once.
 
@@ -59,11 +61,16 @@ def campaign(
         resolve_segments(rules, known, str(file))
     with kafka_extra():
         from segstream.adapters.kafka_campaign import CampaignOptions, KafkaCampaign
+        from segstream.adapters.metrics_server import serving
         from segstream.adapters.outages import LastExit
+        from segstream.metrics import Metrics
 
+    set_up(watching.log_format)
     options = CampaignOptions(rules, str(file), redis, instance, known, relaxed)
-    with LastExit(_STOP_S) as last:
-        asyncio.run(until_stopped(KafkaCampaign(settings, options), last))
+    metrics = Metrics("campaign")
+    role = KafkaCampaign(settings, options, metrics)
+    with serving(metrics, [role.lacks], watching.host, watching.port), LastExit(_STOP_S) as last:
+        asyncio.run(until_stopped(role, last))
 
 
 @campaign.command()

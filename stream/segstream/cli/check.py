@@ -1,4 +1,4 @@
-"""`segstream doctor` and `segstream schema`."""
+"""`segstream doctor`."""
 
 import json
 from collections import Counter
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from segstream.adapters.feed import sample_columns
 from segstream.adapters.mapping_files import named_mapping
@@ -19,20 +18,15 @@ from segstream.cli.options import (
     source_option,
     state_option,
 )  # fmt: skip
-from segstream.core.changes import Change, rfc3339
+from segstream.core.changes import rfc3339
 from segstream.core.columns import ColumnBuilder
-from segstream.core.events import DEAD_LETTER_CODES, Event
+from segstream.core.events import DEAD_LETTER_CODES
 from segstream.core.mapping import Mapping, unused_columns
-from segstream.core.playbook import Playbook
-from segstream.engine import DeadLetterLine
 from segstream.main_job import STDIN, Job, open_source, read_settings, refuse_other_settings
 from segstream.settings import Settings, compile_spec
 from segstream.view import open_view
 
 ROWS = 1_000
-SCHEMAS: dict[str, type] = {
-    "event": Event, "change": Change, "dead-letter": DeadLetterLine, "playbook": Playbook,
-}  # fmt: skip
 
 
 @click.command()
@@ -155,22 +149,3 @@ def _words(found: dict[str, Any]) -> list[str]:
         lines.append("no event came out: check the mapping's fields and `skip` rules")
     lines.append("fine: `segstream run` can start" if found["fine"] else "not fine: see above")
     return lines
-
-
-@click.command()
-@click.argument("name", type=click.Choice([*SCHEMAS, "all"]), default="all")
-def schema(name: str) -> None:
-    """Print the JSON Schemas of what goes in and what comes out.
-
-    \b
-    Example:
-      segstream schema change > change.schema.json
-    """  # noqa: D301 - click reads the backspace as "keep these lines"
-    chosen = SCHEMAS if name == "all" else {name: SCHEMAS[name]}
-    found = {key: json_schema(kind) for key, kind in chosen.items()}
-    click.echo(json.dumps(found if name == "all" else found[name], indent=2))
-
-
-def json_schema(kind: type) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a message, from the code's own type."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}

@@ -25,6 +25,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from segstream.core.campaign_messages import CampaignMessage
 from segstream.core.changes import Change, Direction, Reason, SegmentRef
 
 HOUR_MS: Final = 3_600_000
@@ -356,7 +357,4 @@ def standing_of(change: Change) -> Standing:
 
 def message_of(change: bytes, campaign: str, key: str, customer_id: str) -> bytes:
     """Encode what a sink gets: the same bytes at every attempt."""
-    told = {
-        "id": key, "campaign": campaign, "customer_id": customer_id, "change": msgspec.Raw(change),
-    }  # fmt: skip
-    return msgspec.json.encode(told)
+    return msgspec.json.encode(CampaignMessage(key, campaign, customer_id, msgspec.Raw(change)))

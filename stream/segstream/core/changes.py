@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -28,6 +28,7 @@ Reason = Literal[
     "first", "behaviour", "time", "model", "recluster", "rollback", "forgotten", "erased"
 ]
 Direction = Literal["up", "down", "level"]
+Rfc3339 = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 CHANGE_TYPE: Final = "segstream.segment.changed.v1"
 # Segments whose mean spend is closer than this share are of one value.
@@ -86,7 +87,7 @@ class ChangeData(msgspec.Struct, frozen=True):
     reason: Reason
     direction: Direction
     times_entered: int
-    since: str | None
+    since: Rfc3339 | None
     margin: float | None
     model: str
     drivers: tuple[Driver, ...]
@@ -100,7 +101,7 @@ class Change(msgspec.Struct, frozen=True):
     source: str
     type: str
     subject: str
-    time: str
+    time: Rfc3339
     datacontenttype: Literal["application/json"]
     data: ChangeData
 

@@ -1,17 +1,38 @@
 """When too many entries are dead letters: a bad deploy must not route a whole feed there."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from segstream.core.events import DEAD_LETTER_CODES
 from segstream.errors import TooManyDeadLettersError
 
 WINDOW: Final = 10_000
 # Of fewer entries a share says nothing.
 LEAST: Final = 100
 _COUNT_BYTES: Final = 4
+
+
+Code = Annotated[
+    str, msgspec.Meta(examples=list(DEAD_LETTER_CODES), description="Later versions may add more.")
+]
+
+
+class DeadLetterHeaders(msgspec.Struct, frozen=True):
+    """Headers of a dead letter in Kafka; its key and value are the original bytes.
+
+    Attributes
+    ----------
+    place
+        `partition:offset` of the original in the transactions topic.
+    """
+
+    code: Code
+    message: str
+    place: str
 
 
 class DeadLetterWatch:

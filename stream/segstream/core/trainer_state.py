@@ -137,6 +137,13 @@ class TrainerState(msgspec.Struct, frozen=True):
     commands: tuple[Command, ...] = ()
 
 
+class TrainerLife(msgspec.Struct, frozen=True):
+    """What the models topic keeps for the next trainer: the state and the day it stands at."""
+
+    day: int = -1
+    state: TrainerState = TrainerState()
+
+
 def changed(state: TrainerState, **fields: object) -> TrainerState:
     """Return the state with some fields anew."""
     return msgspec.structs.replace(state, **fields)
