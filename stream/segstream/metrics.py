@@ -16,7 +16,7 @@ from segstream.core.events import DEAD_LETTER_CODES
 from segstream.core.layout import REASONS
 
 Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["worker", "trainer", "campaign", "all"]
+Role = Literal["worker", "trainer", "campaign", "serve", "all"]
 Bounds = tuple[str, ...] | str
 """The values of a label, or what bounds them."""
 
@@ -130,6 +130,13 @@ CATALOGUE: Final = (
            "How long the webhook has accepted nothing; 0 while it works."),
     Metric("segstream_campaign_lag_messages", "gauge", "campaign",
            "Changes in the log that are not settled yet, at the last look.", PARTITION),
+    Metric("segstream_http_requests_total", "counter", "serve",
+           "Requests answered, by route and class of status.",
+           {"route": "routes of the API, and none", "outcome": "2xx, 3xx, 4xx, 5xx; 0xx for none"}),
+    Metric("segstream_http_seconds", "histogram", "serve",
+           "From the head of a request to the end of its answer; streams left out.",
+           {"route": "routes of the API, and none"}),
+    Metric("segstream_http_streams_open", "gauge", "serve", "Streams of changes that are open."),
     Metric("segstream_ready", "gauge", "all", "1 while /readyz says yes."),
 )  # fmt: skip
 

@@ -20,10 +20,11 @@ from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder, rfc3339
 from segstream.core.columns import ColumnBuilder
-from segstream.core.ledger import N_LEDGER
+from segstream.core.freshness import evaluations
+from segstream.core.ledger import L_SLOT, N_LEDGER
 from segstream.core.model import Model, model_arrays
 from segstream.core.partition import Partition
-from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, FloatArray
+from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import TrainerState
 from segstream.core.vectors import nearest_rows
 from segstream.core.vectors import scale as scale_vector
@@ -100,6 +101,21 @@ class View:
         return ids, raw, scaled
 
     @cached_property
+    def slots(self) -> IntArray:
+        """Row of each customer of `vectors` in the state."""
+        return self.partition.living()[1]
+
+    @cached_property
+    def heads(self) -> IntArray:
+        """Fixed columns of the customers of `vectors`, shape (n, H)."""
+        return self.partition.head(self.slots)
+
+    @cached_property
+    def evaluations(self) -> tuple[IntArray, IntArray]:
+        """Segment and last evaluation (epoch ms) of the customers of `vectors`; shapes (n,)."""
+        return evaluations(self.partition)
+
+    @cached_property
     def customers(self) -> pd.DataFrame:
         """One row per customer: id, segment, since, features in real units, scaled vector.
 
@@ -108,10 +124,9 @@ class View:
         column per feature, changes (sequence number), slot.
         """
         ids, raw, scaled = self.vectors
-        _, rows = self.partition.living()
-        head = self.partition.head(rows)
+        head = self.heads
         names = self.spec.spec.names
-        frame = pd.DataFrame({"customer_id": ids, "slot": rows})
+        frame = pd.DataFrame({"customer_id": ids, "slot": self.slots})
         segment = pd.array(head[:, at.SEGMENT], dtype="Int64")
         segment[head[:, at.SEGMENT] == at.NO_SEGMENT] = pd.NA
         frame["segment_id"] = segment
@@ -195,6 +210,18 @@ class View:
                 "bought": rows[:, 4] == 1,
             }
         )
+
+    @cached_property
+    def _ledger_by_slot(self) -> tuple[IntArray, IntArray]:
+        rows = np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER)
+        order = np.argsort(rows[:, L_SLOT], kind="stable")
+        return rows[order], rows[order, L_SLOT]
+
+    def ledger_of(self, slot: int) -> IntArray:
+        """Rows of `segstream.core.ledger` of one customer, by time; shape (n, N_LEDGER)."""
+        rows, slots = self._ledger_by_slot
+        start, stop = np.searchsorted(slots, (slot, slot + 1))
+        return rows[start:stop]
 
     @property
     def clock(self) -> pd.Timestamp:

@@ -25,6 +25,7 @@ BARE = {
     "segstream_clock_stopped", "segstream_claimed", "segstream_adopted_generation",
     "segstream_model_generation", "segstream_model_revision", "segstream_centre_distance",
     "segstream_drift_psi", "segstream_drift_level", "segstream_ready",
+    "segstream_http_streams_open",
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def test_no_label_is_a_customer() -> None:
     labels = {label for metric in CATALOGUE for label in metric.labels}
     assert labels == {
         "outcome", "code", "reason", "segment", "stage", "partition", "cause", "name",
-        "operation", "feature", "level", "campaign",
+        "operation", "feature", "level", "campaign", "route",
     }  # fmt: skip
 
 

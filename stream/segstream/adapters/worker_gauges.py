@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from segstream.adapters.clock_board import ClockBoard
 from segstream.adapters.redis_store import RedisStore
 from segstream.core import layout as at
+from segstream.core.freshness import evaluations
 from segstream.core.partition import Partition
-from segstream.core.spec import IntArray
 from segstream.metering import PartitionMeter
 from segstream.metrics import Metrics
 from segstream.settings import Settings
@@ -106,19 +106,6 @@ async def set_segments(metrics: Metrics, partitions: Sequence[Partition]) -> Non
     for partition in partitions:
         for named in partition.model.segments if partition.model else ():
             metrics.set("segstream_segment_info", 1, segment=str(named.id), name=named.name)
-
-
-def evaluations(partition: Partition) -> tuple[IntArray, IntArray]:
-    """Segment and last evaluation (epoch ms) of every living customer; shapes (n,)."""
-    _, rows = partition.living()
-    head = partition.head(rows)
-    # `segstream.core.turns.last_turn_minute` of all rows at once.
-    sweep, clock = partition.policy.sweep_minutes, partition.clock_minute
-    own = (head[:, at.HASH] & 0x7FFFFFFFFFFFFFFF) % sweep
-    minutes = clock - (clock - own) % sweep
-    # A new customer has no turn behind it, only its event.
-    turns = np.maximum(minutes * at.MINUTE_MS, head[:, at.FIRST_HOUR] * at.HOUR_MS)
-    return head[:, at.SEGMENT], np.maximum(head[:, at.AS_OF], turns)
 
 
 async def set_memory(metrics: Metrics, redis: Redis) -> None:

@@ -13,6 +13,7 @@ from segstream.cli.playbook import playbook
 from segstream.cli.roles import audit, trainer, up, worker
 from segstream.cli.run import run
 from segstream.cli.schema import schema
+from segstream.cli.serve import serve
 from segstream.cli.topics import topics
 from segstream.errors import SegstreamError
 
@@ -41,7 +42,7 @@ def segstream() -> None:
 
 for command in (
     run, export, customer, assign, doctor, schema, models, playbook, topics, worker, trainer, up,
-    audit, campaign,
+    audit, campaign, serve,
 ):  # fmt: skip
     segstream.add_command(command)
 models.add_command(import_)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segstream.adapters.segment_files import read_centres, read_labels, read_titles
-from segstream.cli.models import Place, give, opened, refuse_given
+from segstream.cli.models import Place, opened, tell
 from segstream.cli.options import json_option, state_option
 from segstream.core.fitting import fit_scaling, panel_vectors
 from segstream.core.importing import (
@@ -25,6 +25,7 @@ from segstream.core.model import Model
 from segstream.core.panel import Panel
 from segstream.core.trainer_state import Command
 from segstream.errors import StateError
+from segstream.orders import Order, leave, refuse_given
 from segstream.view import View, open_view
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -59,7 +60,7 @@ def import_(
         if not as_json:
             _print(model, told)
         what = f"let {len(model.segments)} imported segments serve"
-        give(kept, Command("promote", model=model), what, as_json, told)
+        tell(leave(kept, Order(Command("promote", model=model), what)), as_json, told)
 
 
 def made(

@@ -1,25 +1,18 @@
 """Models as people and programs read them: tables, sentences, JSON."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from rich.table import Table
 
 from segstream.core import layout as at
 from segstream.core.comparing import Compared
 from segstream.core.history import HistoryRow
-from segstream.core.identity import Descent
-from segstream.core.model import Model, Segment
+from segstream.core.model import Model
 from segstream.core.portrait import quantity
 from segstream.core.spec import CompiledSpec
-from segstream.core.trainer_state import Command, Decision
+from segstream.core.trainer_state import Decision
+from segstream.model_words import command_words, decision_of, iso_day
 from segstream.ports import Standing
-
-
-def iso_day(day: int) -> str:
-    """Write a day since 1970 as a date."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y-%m-%d")
 
 
 def _percent(value: float | None) -> str:
@@ -86,15 +79,6 @@ def standing_words(models: Sequence[Model], standing: Standing) -> list[str]:
     return lines
 
 
-def command_words(command: Command) -> str:
-    """Say what was asked for."""
-    if command.model is None:
-        return command.kind
-    if command.kind == "rollback":
-        return f"rollback to {command.model.version}"
-    return f"import of {len(command.model.segments)} segments"
-
-
 def refused_words(rows: Sequence[HistoryRow]) -> list[str]:
     """Why candidates do not serve."""
     return [f"Refused on {iso_day(row.day)}: {row.objection}." for row in rows if row.objection]
@@ -103,87 +87,9 @@ def refused_words(rows: Sequence[HistoryRow]) -> list[str]:
 # ---- show ------------------------------------------------------------------------------
 
 
-def model_answer(
-    model: Model, serves: bool, decisions: Sequence[Decision], spec: CompiledSpec
-) -> dict[str, Any]:
-    """Everything of a model, ready for JSON."""
-    decision = _decision(model, decisions)
-    told = {d.segment: d for d in model.lineage}
-    fit = model.fit
-    return {
-        "version": model.version,
-        "serves": serves,
-        "from": iso_day(model.minute // at.DAY_MINUTES),
-        "reason": model.generation_reason,
-        "generation_from": iso_day(model.generation_minute // at.DAY_MINUTES),
-        "restores": model.restores if model.restores >= 0 else None,
-        "trigger": decision.trigger if decision else None,
-        "gain": decision.gain if decision else None,
-        "moved": decision.moved if decision and decision.gain is not None else None,
-        "quality": {
-            "customers": fit.panel, "wcss": fit.wcss, "silhouette": fit.silhouette,
-            "davies_bouldin": fit.davies_bouldin, "prediction_strength": fit.prediction_strength,
-            "starts": fit.starts, "seed": fit.seed, "curve": fit.curve,
-        },
-        "notices": list(model.notices),
-        "features": [
-            {"name": f.name, "label": spec.describe(f), "unit": f.unit, "use": f.use}
-            for f in spec.spec.features
-        ],
-        "population": dict(zip(model.features, model.population, strict=True)),
-        "segments": [_segment(model, s, told.get(s.id)) for s in model.segments],
-        "retired": [
-            {
-                "id": s.id, "name": s.name, "now": s.id in told,
-                "lineage": _words(model, told[s.id], s.id) if s.id in told else "retired earlier",
-            }
-            for s in model.retired
-        ],
-    }  # fmt: skip
-
-
-def _decision(model: Model, decisions: Sequence[Decision]) -> Decision | None:
-    """Find what led to a model's generation."""
-    return next((d for d in decisions if d.version == f"{model.generation}.0"), None)
-
-
-def _segment(model: Model, segment: Segment, descent: Descent | None) -> dict[str, Any]:
-    return {
-        "id": segment.id,
-        "name": segment.name,
-        "named_by_owner": segment.named_by_owner,
-        "description": segment.description,
-        "strategy": segment.strategy,
-        "actions": list(segment.actions),
-        "customers": segment.customers,
-        "share": segment.share,
-        "averages": dict(zip(model.features, segment.average, strict=True)),
-        "centre": list(segment.centre),
-        "became": descent.fate if descent else None,
-        "parents": list(descent.parents) if descent else [],
-        "lineage": _words(model, descent, segment.id),
-    }
-
-
-def _words(model: Model, descent: Descent | None, segment: int) -> str:
-    """Say where a segment comes from, or where a retired one went."""
-    if descent is None:
-        return (
-            f"as in generation {model.restores}"
-            if model.restores >= 0
-            else "there from the beginning"
-        )
-    others = " and ".join(map(str, descent.parents))
-    if descent.fate == "retired":
-        return f"retired; most of its customers are now in {others}" if others else "retired"
-    if descent.fate == "survived":
-        return "survived" if descent.parents in ((segment,), ()) else f"survived; from {others}"
-    return f"{descent.fate} from {others}" if others else "new"
-
-
 def model_words(model: Model, serves: bool, decisions: Sequence[Decision]) -> list[str]:
     """What a model is, and how good it was when it was fitted."""
-    decision = _decision(model, decisions)
+    decision = decision_of(model, decisions)
     fit = model.fit
     what = f"restores generation {model.restores}" if model.restores >= 0 else ""
     trigger = f"trigger: {decision.trigger}" if decision else ""

@@ -16,11 +16,8 @@ from rich.console import Console
 
 from segstream.adapters.state_models import StateModels
 from segstream.cli.model_tables import (
-    command_words,
     diff_table,
-    iso_day,
     list_table,
-    model_answer,
     model_words,
     refused_words,
     segments_table,
@@ -31,12 +28,12 @@ from segstream.cli.options import config_option, json_option, state_option
 from segstream.cli.roles import role_settings
 from segstream.core.comparing import compare
 from segstream.core.drift import watched
-from segstream.core.generations import restored
-from segstream.core.history import former, history, model_of
+from segstream.core.history import history, model_of
 from segstream.core.model import Model
-from segstream.core.trainer_state import Command
 from segstream.errors import StateError
 from segstream.kafka_settings import kafka_extra
+from segstream.model_words import command_words, iso_day, model_answer
+from segstream.orders import Left, fit_anew, leave, promotion, return_to
 from segstream.ports import ModelHistory, Standing
 from segstream.settings import Settings, compile_spec
 from segstream.view import stored_settings
@@ -219,17 +216,7 @@ def promote(place: Place, as_json: bool) -> None:
       segstream models promote
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     with opened(place) as (kept, _):
-        _, standing = ready(kept)
-        refused = standing.trainer.refused
-        waits = any(c.kind == "promote" and c.model is None for c in standing.trainer.commands)
-        if refused is None or waits:
-            got = "one that is promoted already" if waits else "none"
-            raise StateError(
-                f"promote: expected a candidate that the gate refused, got {got}; "
-                "see `segstream models list`, or ask for another with `segstream models recluster`"
-            )
-        what = f"the candidate of {iso_day(refused.day)}"
-        give(kept, Command("promote"), f"promote {what}", as_json)
+        tell(leave(kept, promotion(kept)), as_json)
 
 
 @models.command()
@@ -244,17 +231,7 @@ def rollback(version: str | None, place: Place, as_json: bool) -> None:
       segstream models rollback 2.31
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     with opened(place) as (kept, _):
-        living, standing = ready(kept)
-        found = kept.models()
-        target = model_of(found, version) if version else former(found, living)
-        if target.number == living.number:
-            raise StateError(
-                f"rollback: expected an earlier model than {living.version}, which serves; "
-                "see `segstream models list`"
-            )
-        # Refuses a model of another feature spec here, where somebody reads it.
-        restored(living, target, standing.open_day, 0)
-        give(kept, Command("rollback", model=target), f"roll back to {target.version}", as_json)
+        tell(leave(kept, return_to(kept, version)), as_json)
 
 
 @models.command()
@@ -269,42 +246,7 @@ def recluster(k: int | None, place: Place, as_json: bool) -> None:
       segstream models recluster --k 6
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     with opened(place) as (kept, _):
-        living, _ = ready(kept)
-        segments = f"{k or len(living.segments)} segments"
-        give(kept, Command("recluster", k), f"fit {segments} anew", as_json)
-
-
-def ready(kept: ModelHistory) -> tuple[Model, Standing]:
-    """Return the living model, where a trainer can be told something.
-
-    Raises
-    ------
-    StateError
-        There is no model yet, or one that was given for good.
-    """
-    refuse_given(kept)
-    standing = kept.standing()
-    model = standing.trainer.model
-    if model is None:
-        raise StateError(
-            f"state: expected a model, got none yet: {standing.trainer.waiting}; feed more "
-            "events, or bring your own segments with `segstream models import`"
-        )
-    return model, standing
-
-
-def refuse_given(kept: ModelHistory) -> None:
-    """Refuse a state that keeps to a model given to it: it has no trainer.
-
-    Raises
-    ------
-    StateError
-    """
-    if kept.standing().trainer.model is None and kept.models():
-        raise StateError(
-            "state: expected a trainer, got a model that was given with --model and stays; "
-            "choose a new --state directory and run without --model"
-        )
+        tell(leave(kept, fit_anew(kept, k)), as_json)
 
 
 def serving(found: list[Model], standing: Standing) -> Model:
@@ -322,32 +264,23 @@ def serving(found: list[Model], standing: Standing) -> Model:
     return found[-1]
 
 
-def give(
-    kept: ModelHistory, command: Command, what: str, as_json: bool,
-    more: Mapping[str, Any] | None = None,
-) -> None:  # fmt: skip
-    """Leave a command, and say when it takes effect and what serves until then.
+def tell(left: Left, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Say when a command takes effect and what serves until then.
 
     Parameters
     ----------
     more
         What the JSON answer says besides.
     """
-    standing = kept.standing()
-    waiting = len(standing.trainer.commands)
-    kept.give(command)
-    # A fit is asked for when one day closes, and serves when the next does.
-    fits = command.kind == "recluster"
-    day = iso_day(standing.open_day + waiting + fits)
-    model = standing.trainer.model
-    until = model.version if model else None
     if as_json:
-        told = {"command": command.kind, "what": what, "when_closes": day, "before": waiting}
-        click.echo(json.dumps(told | {"serves_until_then": until} | dict(more or {})))
+        told = {
+            "command": left.command.kind, "what": left.what, "when_closes": left.day,
+            "before": len(left.before), "serves_until_then": left.until,
+        }  # fmt: skip
+        click.echo(json.dumps(told | dict(more or {})))
         return
-    click.echo(f"Noted: {what}. It takes effect when the UTC day {day} closes.")
-    if waiting:
-        click.echo(
-            f"Before it, one a day: {', '.join(map(command_words, standing.trainer.commands))}."
-        )
-    click.echo(f"Until then {f'model {until} serves' if until else 'there is no model'}.")
+    click.echo(f"Noted: {left.what}. It takes effect when the UTC day {left.day} closes.")
+    if left.before:
+        click.echo(f"Before it, one a day: {', '.join(map(command_words, left.before))}.")
+    serves = f"model {left.until} serves" if left.until else "there is no model"
+    click.echo(f"Until then {serves}.")

@@ -1,0 +1,198 @@
+"""`segstream serve`: the HTTP API."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from segstream.cli.options import out_option, state_option
+from segstream.errors import ConfigError
+from segstream.logs import FORMATS, Format, set_up
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from segstream.api.keys import Keys
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_KEYS: Final = click.option(
+    "--keys", "keys_path", type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("segstream-keys.jsonl"), show_default=True, envvar="SEGSTREAM_KEYS",
+    help="File of hashed API keys; else $SEGSTREAM_KEYS.",
+)  # fmt: skip
+
+
+@click.group(invoke_without_command=True)
+@state_option
+@out_option
+@click.option("--host", default="127.0.0.1", show_default=True,
+              help="Address to listen on; another than loopback needs keys.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True,
+              help="0 for a free one.")  # fmt: skip
+@_KEYS
+@click.option("--customer-word", help="What answers call a customer; as in the last report.")
+@click.option("--log-format", type=click.Choice(FORMATS), default="text", show_default=True,
+              help="Log lines for people, or one JSON object each.")  # fmt: skip
+@click.pass_context
+def serve(
+    context: click.Context, state: Path, out: Path, host: str, port: int, keys_path: Path,
+    customer_word: str | None, log_format: Format,
+) -> None:  # fmt: skip
+    """Answer over HTTP: customers, segments, what if, models, changes.
+
+    Without a file of keys whoever is on this machine may read, and nobody may operate.
+
+    \b
+    Examples:
+      segstream serve --state state --out out
+      segstream serve keys add --role operate --name me
+      curl localhost:8000/segments
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    if context.invoked_subcommand:
+        return
+    with serve_extra():
+        from segstream.api.app import create_app
+        from segstream.api.desks import StateDesk
+        from segstream.api.embedded import StateReader
+
+    from segstream.view import stored_settings
+
+    keys = checked_keys(keys_path, host)
+    stored_settings(state)  # refused before anything listens
+    set_up(log_format)
+    reader, desk = StateReader(state, out, customer_word), StateDesk(state, out)
+    listen(create_app(reader, desk, keys), Address(host, port, log_format))
+
+
+@contextmanager
+def serve_extra() -> Iterator[None]:
+    """Name the remedy where an import needs a package of the extra `serve`.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"expected the packages of the API, got {error}; pip install 'segstream[serve]'"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and how to log."""
+
+    host: str
+    port: int
+    log_format: Format
+
+
+def checked_keys(path: Path, host: str) -> "Keys":
+    """Read the keys; none may only be there on loopback.
+
+    Raises
+    ------
+    ConfigError
+    """
+    with serve_extra():
+        from segstream.api.keys import KeyFile, Keys
+    known = KeyFile(path).read()
+    if known is None and host not in _LOOPBACK:
+        raise ConfigError(
+            f"--host: expected a file of keys at {path} before anything but this machine is "
+            f"listened to, got {host} and none; make one: segstream serve keys add --keys {path}"
+        )
+    return Keys(known)
+
+
+def listen(app: "FastAPI", address: Address) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    ConfigError
+        The port is taken.
+    """
+    from segstream.api.serving import server
+
+    host, port = address.host, address.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"--port: expected a free port on {host}, got {port} ({error.strerror}); give another"
+        ) from error
+    port = listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"listening on http://{shown}:{port}; the document is at /openapi.json", err=True)
+    with listening:
+        server(app, host, port, address.log_format).run([listening])
+
+
+@serve.group()
+def keys() -> None:
+    """Make, list and remove API keys; the file holds their hashes."""
+
+
+_NAME: Final = click.option("--name", required=True, help="Who or what has the key.")
+
+
+@keys.command()
+@click.option("--role", type=click.Choice(["read", "operate"]), required=True,
+              help="Operate may also promote, roll back, re-cluster and erase.")  # fmt: skip
+@_NAME
+@_KEYS
+def add(role: str, name: str, keys_path: Path) -> None:
+    """Make a key and print it, once.
+
+    \b
+    Example:
+      segstream serve keys add --role read --name dashboard
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with serve_extra():
+        from segstream.api.keys import ROLES, KeyFile
+    chosen = next(one for one in ROLES if one == role)
+    click.echo(KeyFile(keys_path).add(name, chosen))
+    click.echo(f"Kept in {keys_path} as a hash: note the key, it is not shown again. A server that "
+               "runs already knows it after a restart.", err=True)  # fmt: skip
+
+
+@keys.command("list")
+@_KEYS
+def list_(keys_path: Path) -> None:
+    """Show who has a key, and which role.
+
+    \b
+    Example:
+      segstream serve keys list
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with serve_extra():
+        from segstream.api.keys import KeyFile
+    for key in KeyFile(keys_path).read() or []:
+        click.echo(f"{key.role}\t{key.name}")
+
+
+@keys.command()
+@_NAME
+@_KEYS
+def remove(name: str, keys_path: Path) -> None:
+    """Forget a key.
+
+    \b
+    Example:
+      segstream serve keys remove --name dashboard
+    """  # noqa: D301 - click reads the backspace as "keep these lines"
+    with serve_extra():
+        from segstream.api.keys import KeyFile
+    KeyFile(keys_path).remove(name)
