@@ -13,6 +13,7 @@ from segstream.core.history import history, model_of
 from segstream.core.model import Model
 from segstream.errors import StateError
 from segstream.model_words import command_words, iso_day, model_answer
+from segstream.report.model_facts import elbow_curve
 from segstream.view import View
 
 # Quadratic in their number: a tenth of a second.
@@ -50,6 +51,7 @@ def model_page(view: View, version: str) -> ModelPage:
     serves = view.model is not None and model.number == view.model.number
     told = model_answer(model, serves, decisions, view.spec)
     told["quality"]["k"] = len(model.segments)
+    told["quality"]["curve"] = {str(k): wcss for k, wcss in _curve(view, model, serves).items()}
     return msgspec.convert(
         told | {
             "silhouettes": _silhouettes(view, model),
@@ -61,6 +63,13 @@ def model_page(view: View, version: str) -> ModelPage:
         },
         ModelPage, strict=False,
     )  # fmt: skip
+
+
+def _curve(view: View, model: Model, serves: bool) -> dict[int, float]:
+    """WCSS by k of the fit; where k was set by hand, of fits on today's customers."""
+    if model.fit.curve or not serves or not len(view.vectors[0]):
+        return model.fit.curve
+    return elbow_curve(view.vectors[2], model.fit.seed)
 
 
 def _silhouettes(view: View, model: Model) -> list[Silhouettes]:

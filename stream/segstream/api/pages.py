@@ -27,12 +27,28 @@ class Freshness(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class WaitingOnDay(msgspec.Struct, frozen=True):
+    """Customers without a segment at the end of a UTC day, before the first model."""
+
+    day: str
+    customers: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overview(Summary):
-    """The run's summary, sizes by day and freshness by segment."""
+    """The run's summary, sizes by day and freshness by segment.
+
+    Attributes
+    ----------
+    names, colours
+        By segment id, retired segments included.
+    """
 
     sizes: list[SizeOnDay]
+    waiting_sizes: list[WaitingOnDay]
     freshness: list[Freshness]
+    names: dict[str, str]
+    colours: dict[str, str]
 
 
 class Point(msgspec.Struct, frozen=True):

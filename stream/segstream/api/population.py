@@ -7,7 +7,7 @@ import numpy as np
 
 from segstream.api.answers import FeatureWords, Histogram, SegmentEntry, SegmentPage, Segments
 from segstream.api.looks import Values, finite
-from segstream.api.pages import Centre, Freshness, Map, Overview, Point, SizeOnDay
+from segstream.api.pages import Centre, Freshness, Map, Overview, Point, SizeOnDay, WaitingOnDay
 from segstream.core import layout as at
 from segstream.core.changes import rfc3339
 from segstream.core.insights import GroupInsights
@@ -127,7 +127,15 @@ def overview_answer(view: View, customer_word: str) -> Overview:
         SizeOnDay(iso_day(day), segment, customers)
         for day, segment, customers in facts.tables.sizes.itertuples(index=False)
     ]
-    return Overview(**told, sizes=sizes, freshness=_freshness(view))
+    waiting = [
+        WaitingOnDay(iso_day(day), customers)
+        for day, customers in facts.tables.waiting.itertuples(index=False)
+    ]
+    return Overview(
+        **told, sizes=sizes, waiting_sizes=waiting, freshness=_freshness(view),
+        names={str(i): name for i, name in facts.tables.names.items()},
+        colours={str(i): colour for i, colour in facts.tables.colours.items()},
+    )  # fmt: skip
 
 
 def _freshness(view: View) -> list[Freshness]:

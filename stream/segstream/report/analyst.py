@@ -3,7 +3,12 @@
 import msgspec
 
 from segstream.core.spec import Feature
-from segstream.report.analyst_figures import elbow_figure, map_figure, silhouette_figure
+from segstream.report.analyst_figures import (
+    component_titles,
+    elbow_figure,
+    map_figure,
+    silhouette_figure,
+)
 from segstream.report.facts import Facts, Summary
 from segstream.report.markup import dot, figure, note, table, text
 from segstream.report.model_facts import ModelFacts
@@ -19,10 +24,12 @@ def analyst_part(facts: Facts, words: Words) -> str:
     parts = [f"<h3>The model</h3><p>{text(model.says)}</p>", _model(facts.summary, model)]
     if maps is not None:
         tables = facts.tables
+        across, up = component_titles(maps.explained)
+        titles = (across, up)
         parts += [
             f"<h3>Map of the {text(words.customers)}</h3>",
             note(f"Each dot a {words.customer}, on the two directions in which they differ most."),
-            figure("map", map_figure(maps.points, maps.explained, tables.names, tables.colours)),
+            figure("map", map_figure(maps.points, titles, tables.names, tables.colours)),
             "<h3>Elbow</h3>",
             figure("elbow", elbow_figure(maps.elbow, model.k)) if len(maps.elbow) else "",
             "<h3>Silhouette by segment</h3>",

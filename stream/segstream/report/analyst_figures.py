@@ -1,33 +1,98 @@
-"""Figures for those who want to check: map, elbow, silhouettes."""
+"""Figures for those who want to check: maps, elbow, silhouettes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from segstream.report.figures import OWN_COLOUR, STAYED_COLOUR, colour_of, figure, name_of
+from segstream.report.figures import (
+    GRID,
+    OWN_COLOUR,
+    STAYED_COLOUR,
+    colour_of,
+    figure,
+    name_of,
+)
 
 
 def map_figure(
     points: pd.DataFrame,
-    explained: tuple[float, float],
+    titles: tuple[str, str],
     names: Mapping[int, str],
     colours: Mapping[int, str],
 ) -> go.Figure:
-    """Customers on the two principal components; x, y, segment_id."""
+    """Customers as dots in the colour of their segment.
+
+    Parameters
+    ----------
+    points
+        x, y, segment_id; customer_id where a dot shall say whose it is.
+    titles
+        Of the two axes.
+    """
     fig = figure(460)
     for segment_id, mine in points.groupby("segment_id"):
         fig.add_trace(
             go.Scatter(
                 x=mine["x"].round(3).tolist(), y=mine["y"].round(3).tolist(), mode="markers",
-                name=name_of(int(str(segment_id)), names), hoverinfo="name",
                 marker={"size": 5, "opacity": 0.65,
                         "color": colour_of(int(str(segment_id)), colours)},
+                **_dot_words(mine, name_of(int(str(segment_id)), names)),
             )
         )  # fmt: skip
-    fig.update_xaxes(title=f"first component, {explained[0]:.0%} of the variance")
-    fig.update_yaxes(title=f"second, {explained[1]:.0%}")
+    fig.update_layout(legend={"itemsizing": "constant"})
+    fig.update_xaxes(title=titles[0])
+    fig.update_yaxes(title=titles[1])
     return fig
+
+
+def space_figure(
+    points: pd.DataFrame,
+    titles: tuple[str, str, str],
+    names: Mapping[int, str],
+    colours: Mapping[int, str],
+) -> go.Figure:
+    """Customers in three dimensions, to be turned; like `map_figure` with a column z."""
+    fig = figure(560)
+    for segment_id, mine in points.groupby("segment_id"):
+        fig.add_trace(
+            go.Scatter3d(
+                x=mine["x"].round(3).tolist(), y=mine["y"].round(3).tolist(),
+                z=mine["z"].round(3).tolist(), mode="markers",
+                marker={"size": 2.6, "opacity": 0.75,
+                        "color": colour_of(int(str(segment_id)), colours)},
+                **_dot_words(mine, name_of(int(str(segment_id)), names)),
+            )
+        )  # fmt: skip
+    axes = {f"{axis}axis": {"title": title, "gridcolor": GRID}
+            for axis, title in zip("xyz", titles, strict=True)}  # fmt: skip
+    fig.update_layout(scene=axes, legend={"itemsizing": "constant"})
+    return fig
+
+
+def _dot_words(mine: pd.DataFrame, name: str) -> dict[str, Any]:
+    """What a dot says: its segment, and whose it is where that is known."""
+    if "customer_id" not in mine:
+        return {"name": name, "hoverinfo": "name"}
+    ids = [escape(str(customer)) for customer in mine["customer_id"]]
+    return {"name": name, "text": ids, "hovertemplate": f"%{{text}}: {name}<extra></extra>"}
+
+
+def component_titles(explained: Sequence[float]) -> tuple[str, ...]:
+    """Titles of principal components with their share of the variance.
+
+    >>> component_titles((0.5, 0.25))
+    ('first component, 50% of the variance', 'second, 25%')
+    """
+    first, *rest = explained
+    told = zip(("second", "third"), rest, strict=False)
+    return (
+        f"first component, {first:.0%} of the variance",
+        *(f"{which}, {share:.0%}" for which, share in told),
+    )
 
 
 def elbow_figure(elbow: pd.DataFrame, k: int) -> go.Figure:
@@ -63,4 +128,38 @@ def silhouette_figure(
     )  # fmt: skip
     fig.update_xaxes(title="mean silhouette", range=[min(0.0, *values, 0.0), 1.0])
     fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
+    return fig
+
+
+def silhouette_plot(
+    values: Mapping[int, Sequence[float]], names: Mapping[int, str], colours: Mapping[int, str]
+) -> go.Figure:
+    """Every customer's silhouette, each segment a block sorted from the best down.
+
+    Parameters
+    ----------
+    values
+        Silhouettes of each segment's sampled customers.
+    """
+    fig = figure(420)
+    below, everybody = 0, [v for mine in values.values() for v in mine]
+    gap = max(1, len(everybody) // 60)
+    for segment_id, mine in values.items():
+        ordered = np.sort(np.asarray(mine, dtype=np.float64))[::-1]
+        fig.add_trace(
+            go.Scatter(
+                x=ordered.round(3).tolist(), y=list(range(below, below + len(ordered))),
+                mode="lines", fill="tozerox", line={"width": 0.5},
+                name=name_of(segment_id, names), marker_color=colour_of(segment_id, colours),
+                hovertemplate="%{x:.2f}",
+            )
+        )  # fmt: skip
+        below += len(ordered) + gap
+    if everybody:
+        mean = float(np.mean(everybody))
+        fig.add_vline(x=mean, line={"dash": "dash", "width": 1.5, "color": OWN_COLOUR},
+                      annotation_text=f"mean {mean:.2f}",
+                      annotation_position="top right")  # fmt: skip
+    fig.update_xaxes(title="silhouette of each customer")
+    fig.update_yaxes(showticklabels=False, autorange="reversed", showgrid=False)
     return fig

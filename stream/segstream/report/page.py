@@ -13,21 +13,17 @@ from plotly.offline import get_plotlyjs
 from segstream.report.analyst import analyst_part
 from segstream.report.attention import attention_part
 from segstream.report.buying import buying_part
+from segstream.report.cards import segment_card
 from segstream.report.facts import Facts, Summary
 from segstream.report.figures import flow_figure, size_figure, timeline_figure
-from segstream.report.markup import dot, figure, note, section, table, text, whole
-from segstream.report.style import DRAW, STYLE
-from segstream.report.today import SegmentToday
+from segstream.report.markup import dot, figure, note, section, table, text
+from segstream.report.style import DRAW, ICON, STYLE
 from segstream.report.trust import trust_part
 from segstream.report.wording import activity
-from segstream.report.words import Words, date_text, percent
+from segstream.report.words import Words, date_text
 
 SHOWN_FLOWS: Final = 8
 SHOWN_CHANGES: Final = 12
-ICON: Final = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E"
-    "%3Ccircle cx='4' cy='4' r='4' fill='%230b3c5d'/%3E%3C/svg%3E"
-)
 
 
 def page(facts: Facts) -> str:
@@ -91,7 +87,7 @@ def _no_model(summary: Summary, words: Words) -> str:
 
 
 def _segments(summary: Summary, words: Words) -> str:
-    cards = "".join(_card(segment, words) for segment in summary.segments)
+    cards = "".join(segment_card(segment, words) for segment in summary.segments)
     return section(
         "The segments",
         "As published today; spend and orders are those of the last 90 days.",
@@ -102,35 +98,6 @@ def _segments(summary: Summary, words: Words) -> str:
 def _buying(facts: Facts, words: Words) -> str:
     tags = {s.id: dot(s.colour, s.name) for s in facts.summary.segments}
     return buying_part(facts.tables.insights, facts.summary.buying, tags, words)
-
-
-def _card(segment: SegmentToday, words: Words) -> str:
-    facts = "".join(
-        f"<li>{text(f.label)}: <b>{text(f.value)}</b> {whole(f'(all: {f.everybody})')}</li>"
-        for f in segment.facts
-    )
-    best = ' <span class="tag">spends most</span>' if segment.best else ""
-    numbers = "".join(f"<div><b>{text(n)}</b><span>{text(c)}</span></div>"
-                      for n, c in _card_numbers(segment, words))  # fmt: skip
-    return (
-        f'<article class="card" style="--colour: {text(segment.colour)}">'
-        f"<h3>{text(segment.name)}{best}</h3>"
-        f'<div class="numbers">{numbers}</div><ul>{facts}</ul>'
-        f'<p class="do"><b>Do:</b> {text(segment.action)}</p></article>'
-    )
-
-
-def _card_numbers(segment: SegmentToday, words: Words) -> list[tuple[str, str]]:
-    numbers = [
-        (f"{segment.customers:,}", f"{words.customers}, {percent(segment.share)}"),
-    ]
-    if segment.share_of_spend is not None:
-        numbers.append((percent(segment.share_of_spend), "of all spend"))
-    if segment.spend_each is not None:
-        numbers.append((words.money(segment.spend_each), f"a {words.customer}"))
-    if segment.last_order_days is not None:
-        numbers.append((f"{segment.last_order_days:.0f} days", "since the last order (median)"))
-    return numbers
 
 
 # ---- flows and sizes -----------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""A segment beside everybody: its profile, and how a feature is spread."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import plotly.graph_objects as go
+
+from segstream.report.figures import MUTED, STAYED_COLOUR, figure
+
+# Bars longer than this are cut: 40 times as often says no more than "far above".
+_FARTHEST: Final = 8.0
+_NOTHING: Final = 1.0 / _FARTHEST
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """One feature of a segment.
+
+    Attributes
+    ----------
+    ratio
+        The segment's mean over everybody's.
+    value, everybody
+        Both in words.
+    """
+
+    label: str
+    ratio: float
+    value: str
+    everybody: str
+
+
+def profile_figure(rows: Sequence[ProfileRow], colour: str) -> go.Figure:
+    """Each feature as a multiple of everybody's mean, on a doubling scale around 1."""
+    fig = figure(70 + 40 * max(1, len(rows)))
+    shown = [min(_FARTHEST, max(_NOTHING, row.ratio)) for row in rows]
+    fig.add_trace(
+        go.Bar(
+            y=[escape(row.label) for row in rows], base=1.0, x=[ratio - 1.0 for ratio in shown],
+            orientation="h", marker_color=colour, showlegend=False,
+            text=[escape(row.value) for row in rows], textposition="outside", cliponaxis=False,
+            customdata=[escape(row.everybody) for row in rows],
+            hovertemplate="%{y}: %{text}, everybody %{customdata}<extra></extra>",
+        )
+    )  # fmt: skip
+    fig.add_vline(x=1.0, line={"width": 1.5, "color": MUTED})
+    ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8]
+    fig.update_xaxes(
+        type="log", range=[-1.2, 1.2], tickvals=ticks,
+        ticktext=["⅛", "¼", "½", "everybody", "2×", "4×", "8×"],
+    )  # fmt: skip
+    fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
+    return fig
+
+
+def distribution_figure(
+    edges: Sequence[float],
+    own: Sequence[float],
+    everybody: Sequence[float],
+    names: tuple[str, str],
+    colour: str,
+) -> go.Figure:
+    """Share of customers in each bin: the segment's in front, everybody's behind.
+
+    Parameters
+    ----------
+    edges
+        One more than there are bins.
+    names
+        Of the segment and of all customers.
+    """
+    fig = figure(300, barmode="overlay", bargap=0.04)
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
+    widths = [b - a for a, b in itertools.pairwise(edges)]
+    for counts, name, shade, opacity in (
+        (everybody, names[1], STAYED_COLOUR, 1.0),
+        (own, names[0], colour, 0.72),
+    ):
+        total = sum(counts) or 1.0
+        fig.add_trace(
+            go.Bar(
+                x=middles, y=[n / total for n in counts], width=widths, name=escape(name),
+                marker_color=shade, opacity=opacity,
+                hovertemplate="about %{x:,.3~g}: %{y:.1%}<extra></extra>",
+            )
+        )  # fmt: skip
+    fig.update_yaxes(tickformat=".0%", title="share of customers")
+    return fig
