@@ -20,7 +20,7 @@ from segstream.core.insights import (
     TopProduct,
     insights,
 )
-from segstream.core.purchases import DAY_MS
+from segstream.core.purchases import DAY_MS, decode_block
 from segstream.core.spec import CompiledSpec
 from segstream.view import View
 
@@ -63,7 +63,9 @@ def insights_of_state(
         pairs=pairs,
         names=view.product_names,
     )
-    read = read_purchases(lambda: view.purchases, look.first_day, settings.max_products)
+    read = read_purchases(
+        lambda: map(decode_block, view.purchases), look.first_day, settings.max_products
+    )
     return insights(read, members_of(view), look)
 
 

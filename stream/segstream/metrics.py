@@ -16,7 +16,7 @@ from segstream.core.events import DEAD_LETTER_CODES
 from segstream.core.layout import REASONS
 
 Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["worker", "trainer", "campaign", "serve", "all"]
+Role = Literal["worker", "trainer", "campaign", "insights", "serve", "all"]
 Bounds = tuple[str, ...] | str
 """The values of a label, or what bounds them."""
 
@@ -137,6 +137,15 @@ CATALOGUE: Final = (
            "From the head of a request to the end of its answer; streams left out.",
            {"route": "routes of the API, and none"}),
     Metric("segstream_http_streams_open", "gauge", "serve", "Streams of changes that are open."),
+    Metric("segstream_insights_events_total", "counter", "insights",
+           "Messages of the transactions read, each under one outcome.",
+           {"outcome": ("applied", "duplicate", "dead")}),
+    Metric("segstream_insights_lag_messages", "gauge", "insights",
+           "Messages in the log behind the position of the role's directory.", PARTITION),
+    Metric("segstream_insights_seconds", "gauge", "insights",
+           "Time that the last table took to count and to store."),
+    Metric("segstream_insights_published_timestamp_seconds", "gauge", "insights",
+           "When the last table was put into Redis."),
     Metric("segstream_ready", "gauge", "all", "1 while /readyz says yes."),
 )  # fmt: skip
 

@@ -67,6 +67,13 @@ def trainer_needs(kafka: KafkaSettings, namespace: str) -> Needs:
     return Needs(both, (own,), own, own)
 
 
+def insights_needs(kafka: KafkaSettings, namespace: str) -> Needs:
+    """What an insights role does."""
+    names = kafka.topics(namespace)
+    read = [(names.transactions, "READ"), (names.changes, "READ")]
+    return Needs(read, (f"{namespace}-insights",), "", "")
+
+
 def campaign_needs(kafka: KafkaSettings, namespace: str, dead_letters: str) -> Needs:
     """What a campaign does.
 

@@ -6,7 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from segstream.core.purchases import without_slots
+from segstream.core.purchases import merged_block, without_slots
+
+# Batches of a live feed are small: so many of them become one block.
+_SMALL_BYTES: Final = 65_536
+_MANY: Final = 128
 
 TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS purchases (block INTEGER PRIMARY KEY, body BLOB NOT NULL)",
@@ -25,9 +29,34 @@ class PurchaseBlocks:
         """Write what a batch bought, and who left with it."""
         if body:
             self._db.execute("INSERT INTO purchases (body) VALUES (?)", (body,))
+            if len(body) < _SMALL_BYTES:
+                self._merge_small()
         if ended:
             left = ((slot,) for slot in ended)
             self._db.executemany("INSERT OR IGNORE INTO purchases_left VALUES (?)", left)
+
+    def _merge_small(self) -> None:
+        """Make one block of the newest ones, where many of them are small."""
+        newest = self._db.execute(
+            "SELECT block, length(body) FROM purchases ORDER BY block DESC LIMIT ?", (_MANY,)
+        ).fetchall()
+        if len(newest) < _MANY or any(size >= _SMALL_BYTES for _, size in newest):
+            return
+        self._replace(newest[-1][0])
+
+    def _replace(self, first: int, first_day: int = 0) -> None:
+        """Make one block of those from `first` on."""
+        found = self._db.execute(
+            "SELECT body FROM purchases WHERE block >= ? ORDER BY block", (first,)
+        )
+        merged = merged_block((body for (body,) in found), first_day)
+        self._db.execute("DELETE FROM purchases WHERE block >= ?", (first,))
+        if merged:
+            self._db.execute("INSERT INTO purchases VALUES (?, ?)", (first, merged))
+
+    def prune(self, first_day: int) -> None:
+        """Drop the orders of earlier days; one block is left."""
+        self._replace(0, first_day)
 
     def all(self) -> list[bytes]:
         """Every block, in the order in which they were written; none in an older state."""

@@ -8,6 +8,7 @@ them together:
     {<namespace>:<p>}:roster:<m>    list    customer ids whose turn is minute m, in order
     {<namespace>:<p>}:panel         list    panel blocks of the open day
     <namespace>:clocks              hash    partition to clock hint; not part of the truth
+    <namespace>:insights            string  what each segment buys, by `segstream insights`: JSON
     <namespace>:erase-key           string  key of the HMAC that remembers erased ids
 
 Those of `segstream campaign` share a tag by customer:
@@ -74,6 +75,11 @@ def clocks(namespace: str) -> str:
 def erase_key(namespace: str) -> str:
     """Key of the key of the HMAC that remembers erased ids."""
     return f"{namespace}:erase-key"
+
+
+def insights(namespace: str) -> str:
+    """Key of the newest insights."""
+    return f"{namespace}:insights"
 
 
 def fired(namespace: str, customer_id: str) -> bytes:

@@ -228,6 +228,13 @@ class SqliteStore:
         """Every block of purchases, in the order it was written."""
         return PurchaseBlocks(self._db).all()
 
+    def prune_purchases(self, first_day: int) -> None:
+        """Drop purchases of days before this one (since 1970)."""
+        self._forget()
+        with self._transaction():
+            self._check_epoch(self._epoch)
+            PurchaseBlocks(self._db).prune(first_day)
+
     def commit(self, batch: Batch) -> None:
         """See `segstream.ports.Store.commit`."""
         with self._transaction():

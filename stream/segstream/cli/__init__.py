@@ -7,6 +7,7 @@ import click
 from segstream.cli.campaign import campaign
 from segstream.cli.check import doctor
 from segstream.cli.explore import explore
+from segstream.cli.insights import insights
 from segstream.cli.look import assign, customer, export
 from segstream.cli.model_import import import_
 from segstream.cli.models import models
@@ -43,7 +44,7 @@ def segstream() -> None:
 
 for command in (
     run, export, customer, assign, doctor, schema, models, playbook, topics, worker, trainer, up,
-    audit, campaign, serve, explore,
+    audit, campaign, insights, serve, explore,
 ):  # fmt: skip
     segstream.add_command(command)
 models.add_command(import_)

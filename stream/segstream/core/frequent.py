@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from datasketches import frequent_items_error_type, frequent_strings_sketch
 
-from segstream.core.purchases import NONE, Merger, Purchases, decode_block, since
+from segstream.core.purchases import NONE, Merger, Purchases, since
 
-Blocks = Callable[[], Iterable[bytes]]
-"""Gives the same blocks each time it is called."""
+Blocks = Callable[[], Iterable[Purchases]]
+"""Gives the rows of the same blocks each time it is called."""
 
 _LOAD: Final = 0.75
 """How full the sketch lets its table get."""
@@ -47,8 +47,8 @@ def read_purchases(blocks: Blocks, first_day: int, max_products: int) -> Read:
         Different products that are told apart without a sketch, >= 1.
     """
     merger = Merger()
-    for body in blocks():
-        merger.add(since(decode_block(body), first_day))
+    for rows in blocks():
+        merger.add(since(rows, first_day))
         if merger.products > max_products:
             return _frequent(blocks, first_day, max_products)
     return Read(merger.merged(), None)
@@ -56,8 +56,8 @@ def read_purchases(blocks: Blocks, first_day: int, max_products: int) -> Read:
 
 def _frequent(blocks: Blocks, first_day: int, max_products: int) -> Read:
     sketch = frequent_strings_sketch(lg_size(max_products))
-    for body in blocks():
-        rows = since(decode_block(body), first_day)
+    for whole in blocks():
+        rows = since(whole, first_day)
         told = rows.lines["product"]
         codes, counts = np.unique(told[told != NONE], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
@@ -65,8 +65,8 @@ def _frequent(blocks: Blocks, first_day: int, max_products: int) -> Read:
     found = sketch.get_frequent_items(frequent_items_error_type.NO_FALSE_NEGATIVES)
     kept = frozenset(name for name, *_ in found)
     merger = Merger()
-    for body in blocks():
-        merger.add(_only(since(decode_block(body), first_day), kept))
+    for rows in blocks():
+        merger.add(_only(since(rows, first_day), kept))
     return Read(merger.merged(), sketch.epsilon)
 
 

@@ -17,7 +17,15 @@ from segstream.core import baskets
 from segstream.core.events import PURCHASE, RETURN
 from segstream.core.frequent import Read
 from segstream.core.likelihoods import Bought, Lines, Sales, bought, distinct, lift, sales, wilson
-from segstream.core.purchases import CLAIMED, NONE, REDEEMED, TRAIT_TEXTS, Purchases, Table
+from segstream.core.purchases import (
+    CLAIMED,
+    NONE,
+    REDEEMED,
+    TRAIT_TEXTS,
+    Purchases,
+    Table,
+    last_told,
+)
 from segstream.core.spec import UNITS_PER_ONE, BoolArray, IntArray
 
 TOP_PRODUCTS: Final = 50
@@ -278,7 +286,9 @@ def _basis(rows: Purchases, members: Members, look: Look) -> _Basis:
     inside = kept[rows.lines["at"]]
     lines = {name: column[inside] for name, column in rows.lines.items()}
     lines["at"] = moved[lines["at"]]
-    traits = rows.traits | {"customer": _rows_of(rows.traits["slot"], members.slots)}
+    traits = last_told(rows.traits)
+    traits["customer"] = _rows_of(traits["slot"], members.slots)
+    known = traits["customer"] >= 0
     products, categories = (_things(orders, lines, rows, name) for name in ("product", "category"))
     return _Basis(
         look=look,
@@ -287,7 +297,7 @@ def _basis(rows: Purchases, members: Members, look: Look) -> _Basis:
         lines=_lines(orders, lines, "product"),
         products=products,
         categories=categories,
-        traits=_last_told(traits),
+        traits={name: column[known] for name, column in traits.items()},
         texts=rows.texts,
         revenue=int(orders["spend"].sum()),
     )
@@ -332,17 +342,6 @@ def _things(orders: Table, lines: Table, rows: Purchases, name: str) -> _Things:
     rank = np.zeros(len(texts), dtype=np.int64)
     rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
     return _Things(texts, rank, found, sales(found, np.ones(customers, dtype=bool), len(texts)))
-
-
-def _last_told(traits: Table) -> Table:
-    """Keep of each customer and trait the value with the latest time; of equal times the last."""
-    order = np.lexsort((traits["time_ms"], traits["trait"], traits["customer"]))
-    table = {name: column[order] for name, column in traits.items()}
-    customer, trait = table["customer"], table["trait"]
-    last = np.ones(len(customer), dtype=bool)
-    last[:-1] = (customer[1:] != customer[:-1]) | (trait[1:] != trait[:-1])
-    kept = last & (customer >= 0)
-    return {name: column[kept] for name, column in table.items()}
 
 
 # ---- one group -----------------------------------------------------------------------------

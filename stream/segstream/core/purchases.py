@@ -18,9 +18,7 @@ from segstream.core.columns import Columns
 from segstream.core.events import PURCHASE, RETURN, TEXT_ATTRIBUTES, TYPE_CODES, Event, item_amount
 from segstream.core.spec import UNITS_PER_ONE, IntArray
 
-CLAIMED, REDEEMED, PROFILE = (
-    TYPE_CODES[name] for name in ("coupon_claimed", "coupon_redeemed", "profile")
-)
+CLAIMED, REDEEMED = (TYPE_CODES[name] for name in ("coupon_claimed", "coupon_redeemed"))
 NONE: Final = -1
 """The code of no text."""
 DAY_MS: Final = 86_400_000
@@ -32,10 +30,8 @@ ORDER_COLUMNS: Final = ("slot", "day", "order", "kind", "spend", *ORDER_TEXTS)
 LINE_COLUMNS: Final = ("at", "units", "spend", *LINE_TEXTS)
 TRAIT_COLUMNS: Final = ("slot", "trait", "time_ms", "value")
 
-_ORDER_FIELDS: Final = attrgetter("channel", "merchant_id", "branch_id", "coupon_id")
-_TRAITS: Final = attrgetter(*TEXT_ATTRIBUTES)
-_NO_TRAITS: Final = (None,) * len(TEXT_ATTRIBUTES)
-_LINE: Final = attrgetter("product_id", "category", "quantity", "amount", "unit_price")
+_COUNTS: Final = np.isin(np.arange(len(TYPE_CODES)), (PURCHASE, RETURN, CLAIMED, REDEEMED))
+"""By event type: whether it is an order here."""
 
 Table = dict[str, IntArray]
 """Columns of one length, by name."""
@@ -113,12 +109,19 @@ class _Coder:
     def __init__(self) -> None:
         self._codes: dict[str, dict[str, int]] = {}
 
-    def codes(self, name: str, texts: Iterable[str | None]) -> IntArray:
+    def codes(self, name: str, texts: Sequence[str | None]) -> IntArray:
+        """Return the texts' numbers, `NONE` where there is none."""
+        found: dict[str | None, int] = dict.fromkeys(texts, NONE)
+        if len(found) == 1 and None in found:
+            return np.full(len(texts), NONE, dtype=np.int64)
         known = self._codes.setdefault(name, {})
-        found = [NONE if t is None else known.setdefault(t, len(known)) for t in texts]
-        return np.array(found, dtype=np.int64)
+        for text in found:
+            if text is not None:
+                found[text] = known.setdefault(text, len(known))
+        return np.array(list(map(found.__getitem__, texts)), dtype=np.int64)
 
     def texts(self) -> Texts:
+        """What the numbers stand for."""
         return {name: list(known) for name, known in self._codes.items() if known}
 
 
@@ -129,14 +132,12 @@ def purchase_rows(folded: Folded) -> Purchases | None:
     """
     coder = _Coder()
     traits = _traits(folded, coder)
-    kinds = (PURCHASE, RETURN, CLAIMED, REDEEMED)
-    chosen = folded.where(np.flatnonzero(np.isin(folded.kind, kinds)))
+    chosen = folded.where(np.flatnonzero(_COUNTS[folded.kind]))
     if not len(chosen.events):
         empty = Purchases(_empty(ORDER_COLUMNS), _empty(LINE_COLUMNS), traits, coder.texts())
         return empty if len(traits["slot"]) else None
     columns = _order_columns(chosen, coder)
-    lines = _lines(chosen, coder)
-    columns["spend"] = _spend(chosen, lines)
+    lines, columns["spend"] = _lines(chosen, coder)
     run, starts = _runs(columns)
     orders = {name: column[starts] for name, column in columns.items()}
     orders["spend"] = np.add.reduceat(columns["spend"], starts)
@@ -150,80 +151,85 @@ def _empty(names: Sequence[str]) -> Table:
 
 
 def _order_columns(chosen: Folded, coder: _Coder) -> Table:
-    table = {
+    events = chosen.events
+    return {
         "slot": chosen.slot, "day": chosen.time_ms // DAY_MS, "order": chosen.order,
         "kind": chosen.kind,
+        "channel": coder.codes("channel", [e.channel for e in events]),
+        "merchant": coder.codes("merchant", [e.merchant_id for e in events]),
+        "branch": coder.codes("branch", [e.branch_id for e in events]),
+        "coupon": coder.codes("coupon", [e.coupon_id for e in events]),
     }  # fmt: skip
-    told = list(map(_ORDER_FIELDS, chosen.events))
-    # Few different ones: each is looked at once.
-    known = {one: i for i, one in enumerate(dict.fromkeys(told))}
-    which = np.array([known[one] for one in told], dtype=np.int64)
-    for i, name in enumerate(ORDER_TEXTS):
-        table[name] = coder.codes(name, [one[i] for one in known])[which]
-    return table
 
 
-def _lines(chosen: Folded, coder: _Coder) -> Table:
-    """Every line, also those that name no product: they add to the spend."""
-    trade = np.flatnonzero(np.isin(chosen.kind, (PURCHASE, RETURN))).tolist()
-    events = chosen.events
-    # Items in a loop of their own: most feeds have either one or the other.
-    sizes = [len(e.items) if (e := events[i]).items else 1 for i in trade]
-    flat: list[Any] = [line for i in trade for line in (events[i].items or (events[i],))]
-    told = list(map(_LINE, flat))
-    columns = list(zip(*told, strict=True)) if told else [()] * 5
-    amounts = [
-        item_amount(line) if amount is None else amount
-        for line, amount in zip(flat, columns[3], strict=True)
-    ]
-    return {
-        "at": np.repeat(np.array(trade, dtype=np.int64), sizes),
-        "units": _stored(columns[2]),
+def _lines(chosen: Folded, coder: _Coder) -> tuple[Table, IntArray]:
+    """Every line, also those that name no product, and what each event adds to the spend."""
+    at = np.flatnonzero((chosen.kind == PURCHASE) | (chosen.kind == RETURN))
+    lists = [_lines_of(chosen.events[i]) for i in at.tolist()]
+    sizes = np.array([len(lines) for lines in lists], dtype=np.int64)
+    flat = [line for lines in lists for line in lines]
+    amounts: list[float | None] = [line.amount for line in flat]
+    if None in amounts:
+        amounts = [item_amount(line) for line in flat]
+    table = {
+        "at": np.repeat(at, sizes),
+        "units": _stored([line.quantity for line in flat]),
         "spend": _stored(amounts),
-        "product": coder.codes("product", columns[0]),
-        "category": coder.codes("category", columns[1]),
+        "product": coder.codes("product", [line.product_id for line in flat]),
+        "category": coder.codes("category", [line.category for line in flat]),
     }
-
-
-def _spend(chosen: Folded, lines: Table) -> IntArray:
     spend = np.zeros(len(chosen.events), dtype=np.int64)
-    np.add.at(spend, lines["at"], lines["spend"])
-    return np.where(chosen.kind == RETURN, -spend, spend)
+    if len(at):
+        spend[at] = np.add.reduceat(table["spend"], np.cumsum(sizes) - sizes)
+    return table, np.where(chosen.kind == RETURN, -spend, spend)
 
 
-def _stored(values: Sequence[float]) -> IntArray:
+def _lines_of(event: Event) -> Sequence[Any]:
+    """Lines of an order; the event itself where it is one line."""
+    return event.items or (event,)
+
+
+def _stored(values: Sequence[float | None]) -> IntArray:
     return np.rint(np.array(values, dtype=np.float64) * UNITS_PER_ONE).astype(np.int64)
 
 
 def _runs(columns: Table) -> tuple[IntArray, IntArray]:
     """Which run of lines of one order each event is in, and where the runs start."""
-    keys = np.stack([columns[name] for name in ORDER_COLUMNS if name != "spend"], axis=1)
-    begins = np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)]
+    begins = np.zeros(len(columns["slot"]), dtype=bool)
+    begins[0] = True
+    for name in ORDER_COLUMNS:
+        if name != "spend":
+            begins[1:] |= columns[name][1:] != columns[name][:-1]
     return np.cumsum(begins) - 1, np.flatnonzero(begins)
 
 
 def _traits(folded: Folded, coder: _Coder) -> Table:
     """The last value of each customer and trait; of equal times the later in the log."""
-    told = list(map(_TRAITS, folded.events))
-    if all(one == _NO_TRAITS for one in set(told)):
+    told = [_trait(folded, i, coder) for i in range(len(TRAIT_TEXTS))]
+    return {name: np.concatenate([one[name] for one in told]) for name in TRAIT_COLUMNS}
+
+
+def _trait(folded: Folded, trait: int, coder: _Coder) -> Table:
+    name = TRAIT_TEXTS[trait]
+    codes = coder.codes(name, list(map(attrgetter(name), folded.events)))
+    some = np.flatnonzero(codes != NONE)
+    if not len(some):
         return _empty(TRAIT_COLUMNS)
-    last: dict[tuple[int, int], tuple[int, str]] = {}
-    slots, times = folded.slot.tolist(), folded.time_ms.tolist()
-    for values, slot, time_ms in zip(told, slots, times, strict=True):
-        for trait, value in enumerate(values):
-            if value is not None and last.get((slot, trait), (-1, ""))[0] <= time_ms:
-                last[slot, trait] = (time_ms, value)
-    texts = [value for _, value in last.values()]
-    whose = list(last)
-    codes = np.zeros(len(whose), dtype=np.int64)
-    for trait, name in enumerate(TRAIT_TEXTS):
-        at = [i for i, (_, t) in enumerate(whose) if t == trait]
-        codes[at] = coder.codes(name, [texts[i] for i in at])
-    pairs = np.array(whose, dtype=np.int64).reshape(-1, 2)
-    return {
-        "slot": pairs[:, 0], "trait": pairs[:, 1],
-        "time_ms": np.array([t for t, _ in last.values()], dtype=np.int64), "value": codes,
+    table = {
+        "slot": folded.slot[some], "trait": np.full(len(some), trait, dtype=np.int64),
+        "time_ms": folded.time_ms[some], "value": codes[some],
     }  # fmt: skip
+    return last_told(table)
+
+
+def last_told(traits: Table) -> Table:
+    """Keep of each customer and trait the value with the latest time; of equal times the last."""
+    order = np.lexsort((traits["time_ms"], traits["trait"], traits["slot"]))
+    table = {name: column[order] for name, column in traits.items()}
+    slot, trait = table["slot"], table["trait"]
+    last = np.ones(len(slot), dtype=bool)
+    last[:-1] = (slot[1:] != slot[:-1]) | (trait[1:] != trait[:-1])
+    return {name: column[last] for name, column in table.items()}
 
 
 # ---- rows as bytes ---------------------------------------------------------------------------
@@ -365,7 +371,7 @@ class Merger:
             {n: np.concatenate([_empty((n,))[n], *(t[n] for t in found)]) for n in columns}
             for columns, found in zip(names, self._tables, strict=True)
         )
-        texts = {n: list(known) for n, known in self._known.items()}
+        texts = {n: list(known) for n, known in self._known.items() if known}
         return Purchases(orders, lines, traits, texts)
 
 
@@ -375,3 +381,21 @@ def since(rows: Purchases, first_day: int) -> Purchases:
     if recent.all():
         return rows
     return _chosen(rows, recent, np.ones(len(rows.traits["slot"]), dtype=bool))
+
+
+def merged_block(bodies: Iterable[bytes], first_day: int = 0) -> bytes:
+    """Make one block of many: without orders of earlier days, each trait once."""
+    merger = Merger()
+    for body in bodies:
+        merger.add(since(decode_block(body), first_day))
+    rows = merger.merged()
+    return encode_block(
+        _compact(Purchases(rows.orders, rows.lines, last_told(rows.traits), rows.texts))
+    )
+
+
+def moved(rows: Purchases, by: int) -> Purchases:
+    """Return rows with other slots, so that those of several partitions are different."""
+    orders = rows.orders | {"slot": rows.orders["slot"] + by}
+    traits = rows.traits | {"slot": rows.traits["slot"] + by}
+    return Purchases(orders, rows.lines, traits, rows.texts)

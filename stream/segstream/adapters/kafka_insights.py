@@ -1,0 +1,275 @@
+"""The insights role: transactions and segment changes in, what each segment buys out to Redis.
+
+It reads all partitions by itself, from the positions of its own directory; the offsets that its
+consumer group commits only show how far it is. Two of them, each with a directory of its own, do
+the same work twice and write the same.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from segstream.adapters import redis_keys
+from segstream.adapters.insights_store import SegmentStore
+from segstream.adapters.kafka_clients import new_consumer
+from segstream.adapters.kafka_models import Record
+from segstream.adapters.kafka_source import SourceTopic
+from segstream.adapters.outages import AWAY, Outages, pause_s
+from segstream.adapters.permissions import Needs, check_permissions, insights_needs
+from segstream.adapters.redis_store import connect
+from segstream.core.changes import Change
+from segstream.core.insights import InsightsTable
+from segstream.insights_partition import InsightsPartition, Log
+from segstream.insights_table import Snapshot, table_of
+from segstream.metrics import Metrics
+from segstream.settings import Settings
+from segstream.worker import AHEAD_MS
+
+LOG: Final = logging.getLogger("segstream.insights")
+_POLL_MS: Final = 500
+_RUN_RECORDS: Final = 20_000
+_CANCEL_S: Final = 1.0
+_STOP_S: Final = 3.0
+
+
+class InsightsOptions(msgspec.Struct, frozen=True):
+    """What an insights role is started with.
+
+    Attributes
+    ----------
+    state
+        Its directory; whoever has it goes on where it stands.
+    every_s
+        Seconds between two tables in Redis.
+    days
+        Of event time that are counted; 0 as the settings say.
+    names
+        Of products, by id.
+    """
+
+    redis: str
+    state: Path
+    every_s: float = 10.0
+    days: int = 0
+    instance: str | None = None
+    names: dict[str, str] = {}
+
+
+class KafkaInsights:
+    """`segstream insights`."""
+
+    def __init__(self, settings: Settings, options: InsightsOptions, metrics: Metrics) -> None:
+        self._settings, self._options, self._metrics = settings, options, metrics
+        self._names = settings.kafka.topics(settings.namespace)
+        self._outages = Outages(LOG)
+        self._life: asyncio.Task[None] | None = None
+        self._parts: dict[int, InsightsPartition] = {}
+        self._segments: SegmentStore | None = None
+        self._published = self._dirty = False
+        self._pruned_day = -1
+        self._attempt = 0
+
+    @property
+    def needs(self) -> Needs:
+        """What it must be allowed on the brokers."""
+        return insights_needs(self._settings.kafka, self._settings.namespace)
+
+    def lacks(self) -> Sequence[str]:
+        """What is missing to be ready: servers that are away, or a first table."""
+        found = [f"{who} is away" for who in self._outages.failing]
+        return found or ([] if self._published else ["no table in Redis yet"])
+
+    async def start(self) -> None:
+        """Begin in the background: a signal is heard while it waits."""
+        self._life = asyncio.create_task(self._serve())
+
+    async def wait(self) -> None:
+        """Wait until something fails for good.
+
+        Raises
+        ------
+        SegstreamError
+        """
+        if self._life is not None:
+            await asyncio.shield(self._life)
+
+    async def stop(self) -> None:
+        """End; the directory stands at the last run that was committed."""
+        if self._life is None:
+            return
+        # Again and again: aiokafka swallows a cancellation that comes while it starts or closes.
+        while not self._life.done():
+            self._life.cancel()
+            await asyncio.wait([self._life], timeout=_CANCEL_S)
+        if not self._life.cancelled():
+            self._life.exception()  # seen by `wait`
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await self._work()
+            except AWAY as error:
+                self._outages.failed("insights", error)
+                await asyncio.sleep(pause_s(self._attempt))
+                self._attempt += 1
+
+    async def _work(self) -> None:
+        settings = self._settings
+        await check_permissions(settings.kafka, self.needs)
+        consumer = new_consumer(
+            settings.kafka, f"{settings.namespace}-insights", self._options.instance
+        )
+        try:
+            await consumer.start()
+            await self._open(consumer)
+            self._outages.works("insights")
+            await self._follow(consumer)
+        finally:
+            self._close()
+            await _stopped(consumer)
+
+    async def _open(self, consumer: AIOKafkaConsumer) -> None:
+        """Open the directory and go to its positions."""
+        names, where = self._names, self._options.state
+        ids = {}
+        for topic in (names.transactions, names.changes):
+            source = SourceTopic(self._settings.kafka, topic)
+            await source.remember()
+            ids[topic] = (await source.topic_id(), source.n_partitions)
+        each = [TopicPartition(t, p) for t, (_, n) in ids.items() for p in range(n)]
+        consumer.assign(each)
+        starts, ends = await consumer.beginning_offsets(each), await consumer.end_offsets(each)
+        self._segments = SegmentStore(where, ids[names.changes][0])
+        for tp in each:
+            log = Log(ids[tp.topic][0], starts[tp], ends[tp])
+            consumer.seek(tp, self._begin(tp, log))
+
+    def _begin(self, tp: TopicPartition, log: Log) -> int:
+        """Where to read a partition from."""
+        if tp.topic == self._names.transactions:
+            part = InsightsPartition(self._settings, tp.partition, self._options.state, log)
+            self._parts[tp.partition] = part
+            return part.next_offset
+        assert self._segments is not None  # noqa: S101 - opened just before
+        known = self._segments.position(tp.partition)
+        if known is not None and not log.start <= known <= log.end:
+            # No reason to stop: each customer's next change says where he is.
+            LOG.warning(
+                "%s, partition %d: expected to hold offset %d, got %d to %d: changes between are "
+                "deleted; customers that moved then are counted where they were until they move "
+                "again. Raise kafka.retention_days, and do not leave this role stopped for longer",
+                tp.topic, tp.partition, known, log.start, log.end,
+            )  # fmt: skip
+            known = None
+        return log.start if known is None else known
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        due = time.monotonic()
+        while True:
+            runs = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RUN_RECORDS)
+            for tp, records in runs.items():
+                self._apply(tp, records)
+            if runs:
+                self._dirty = True
+                offsets = {tp: records[-1].offset + 1 for tp, records in runs.items()}
+                with contextlib.suppress(KafkaError):  # only for those who watch the lag
+                    await consumer.commit(offsets)
+            self._measure(consumer)
+            if time.monotonic() >= due and (self._dirty or not self._published):
+                await self._publish()
+                due = time.monotonic() + self._options.every_s
+            self._attempt = 0
+
+    def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        position = records[-1].offset + 1
+        if tp.topic == self._names.changes:
+            self._apply_changes(tp.partition, records, position)
+            return
+        part = self._parts[tp.partition]
+        payloads = [r.value or b"" for r in records]
+        applied, dead = part.apply(payloads, [r.timestamp + AHEAD_MS for r in records], position)
+        self._metrics.add("segstream_insights_events_total", applied, outcome="applied")
+        self._metrics.add("segstream_insights_events_total", dead, outcome="dead")
+        rest = len(records) - applied - dead
+        self._metrics.add("segstream_insights_events_total", rest, outcome="duplicate")
+
+    def _apply_changes(self, partition: int, records: Sequence[Record], position: int) -> None:
+        found = []
+        for record in records:
+            try:
+                found.append(msgspec.json.decode(record.value or b"", type=Change))
+            except msgspec.DecodeError as error:
+                place = f"{record.topic}:{record.partition}:{record.offset}"
+                LOG.warning("%s: expected a segment change, got %s; left out", place, error)
+        assert self._segments is not None  # noqa: S101 - open while it reads
+        self._segments.apply(partition, found, position)
+
+    async def _publish(self) -> None:
+        """Count, and put the table where `serve` reads it."""
+        began = time.perf_counter()
+        table = await asyncio.to_thread(table_of, self._snapshot())
+        key = redis_keys.insights(self._settings.namespace)
+        redis = connect(self._options.redis)
+        try:
+            await redis.set(key, msgspec.json.encode(table))
+        finally:
+            await redis.aclose()
+        self._published, self._dirty = True, False
+        self._metrics.set("segstream_insights_seconds", time.perf_counter() - began)
+        self._metrics.set("segstream_insights_published_timestamp_seconds", time.time())
+        self._prune(table)
+
+    def _snapshot(self) -> Snapshot:
+        assert self._segments is not None  # noqa: S101 - open while it reads
+        parts = sorted(self._parts.items())
+        return Snapshot(
+            settings=self._settings,
+            days=self._options.days,
+            names=self._options.names,
+            standings=self._segments.standings(),
+            clock_ms=max((part.clock_ms for _, part in parts), default=-1),
+            first_ms=min((p.first_ms for _, p in parts if p.first_ms >= 0), default=-1),
+            members=[part.members() for _, part in parts],
+            slots=[part.slots for _, part in parts],
+            blocks=[part.blocks() for _, part in parts],
+        )
+
+    def _prune(self, table: InsightsTable) -> None:
+        """Once a day of event time, drop what no window reaches any more."""
+        clock_ms = max((part.clock_ms for part in self._parts.values()), default=-1)
+        today = clock_ms // 86_400_000
+        if today > self._pruned_day >= 0:
+            for part in self._parts.values():
+                part.prune(today - table.window_days + 1)
+        self._pruned_day = max(today, self._pruned_day)
+
+    def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        for number, part in self._parts.items():
+            high = consumer.highwater(TopicPartition(self._names.transactions, number))
+            if high is not None:
+                lag = max(0, high - part.next_offset)
+                self._metrics.set("segstream_insights_lag_messages", lag, partition=str(number))
+
+    def _close(self) -> None:
+        for part in self._parts.values():
+            part.close()
+        self._parts = {}
+        if self._segments is not None:
+            self._segments.close()
+            self._segments = None
+
+
+async def _stopped(consumer: Any) -> None:
+    """Stop a consumer, and wait no longer than that is worth."""
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping], timeout=_STOP_S)
+    with contextlib.suppress(*AWAY, asyncio.CancelledError, asyncio.InvalidStateError):
+        stopping.result()
