@@ -319,7 +319,7 @@ def test_typed_commands_exist(path: Path) -> None:
 def test_commands_in_sentences_exist(path: Path) -> None:
     """A command named in a sentence is one."""
     text = path.read_text("utf-8")
-    for name in re.findall(r"`segstream ([a-z]+)", text):
+    for name in re.findall(r"`segstream ([a-z-]+)", text):
         assert name in segstream.commands
     for name in re.findall(r"`segstream-producers ([a-z]+)", text):
         assert name in producers.commands

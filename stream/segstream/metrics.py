@@ -91,6 +91,8 @@ CATALOGUE: Final = (
            "Generation that the partition uses; 0 before the first.", PARTITION),
     Metric("segstream_redis_round_trips_total", "counter", "worker",
            "Requests to Redis that were waited for.", {"operation": ("claim", "load", "commit")}),
+    Metric("segstream_redis_read_bytes_total", "counter", "worker",
+           "Bytes of records read from Redis, by claims."),
     Metric("segstream_redis_written_bytes_total", "counter", "worker",
            "Bytes of records and outboxes written to Redis."),
     Metric("segstream_redis_memory_bytes", "gauge", "worker", "used_memory of INFO."),

@@ -19,6 +19,7 @@ from tests.needed import running
 from tests.watch.rules import expressions
 
 from segstream.kafka_settings import KafkaSettings
+from segstream.metrics import CATALOGUE
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,8 @@ MOVED: Final = (
     "segstream_adopted_generation", "segstream_redis_round_trips_total",
     "segstream_redis_written_bytes_total", "segstream_redis_memory_bytes",
     "segstream_redis_memory_limit_bytes", "segstream_model_generation",
-    "segstream_days_closed_total", "segstream_ready",
+    "segstream_days_closed_total", "segstream_ready", "segstream_dead_letters_total",
+    "segstream_segment_entries_total", "segstream_model_created_timestamp_seconds",
 )  # fmt: skip
 # Drift is judged in panels of 200 and more; segments' counters begin with the first change.
 QUIET: Final = ("drift_psi", "drift_level")
@@ -60,6 +62,16 @@ def ask(stack: LocalStack, query: str) -> list[Any]:
 def moved(stack: LocalStack) -> list[str]:
     """Metrics that are not above 0 yet."""
     return [name for name in MOVED if not ask(stack, f"max({name}) > 0")]
+
+
+def unserved(stack: LocalStack) -> set[str]:
+    """Metrics of worker and trainer that nobody has set."""
+    names = {
+        metric.name: metric.name + ("_count" if metric.kind == "histogram" else "")
+        for metric in CATALOGUE
+        if metric.role != "campaign"
+    }
+    return {name for name, sample in names.items() if not ask(stack, sample)}
 
 
 def empty(stack: LocalStack, shown: list[str]) -> list[str]:
@@ -97,6 +109,7 @@ def test_scraped(watched: LocalStack, namespace: str, tmp_path: Path) -> None:
             assert get(f"{base}/readyz") == b"ready\n"
         for query in expressions():
             ask(watched, query)
+        assert unserved(watched) == {"segstream_drift_psi", "segstream_drift_level"}
         shown = [q for board in DASHBOARDS for q in queries(board)]
         until(lambda: not empty(watched, shown), PATIENCE_S, roles.check,
               lambda: str(empty(watched, shown)))  # fmt: skip

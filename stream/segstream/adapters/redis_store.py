@@ -174,7 +174,7 @@ class RedisStore:
         self._panel = keys.panel(namespace, partition)
         self._epoch = 0
         self.trips = {"claim": 0, "load": 0, "commit": 0}
-        self.written_bytes = 0
+        self.read_bytes = self.written_bytes = 0
 
     async def claim(self, generation: int) -> PartitionClaim:
         """Raise the epoch: nobody else can commit from here on.
@@ -247,6 +247,7 @@ class RedisStore:
             some = ids[start : start + _READ_KEYS]
             blobs = await self._redis.mget([self._key(i) for i in some])
             self.trips["load"] += 1
+            self.read_bytes += sum(len(blob or b"") for blob in blobs)
             for slot, (customer_id, blob) in enumerate(zip(some, blobs, strict=True), start):
                 if blob is None:
                     raise StateError(

@@ -80,7 +80,8 @@ def _set_partition(metrics: Metrics, look: Look, target_ms: int) -> None:
         metrics.add("segstream_redis_round_trips_total", trips, operation=operation)
         look.store.trips[operation] = 0
     metrics.add("segstream_redis_written_bytes_total", look.store.written_bytes)
-    look.store.written_bytes = 0
+    metrics.add("segstream_redis_read_bytes_total", look.store.read_bytes)
+    look.store.read_bytes = look.store.written_bytes = 0
 
 
 async def set_segments(metrics: Metrics, partitions: Sequence[Partition]) -> None:

@@ -6,6 +6,7 @@ import click
 
 from segstream.cli.campaign import campaign
 from segstream.cli.check import doctor
+from segstream.cli.dead_letters import dead_letters
 from segstream.cli.explore import explore
 from segstream.cli.insights import insights
 from segstream.cli.look import assign, customer, export
@@ -44,7 +45,7 @@ def segstream() -> None:
 
 for command in (
     run, export, customer, assign, doctor, schema, models, playbook, topics, worker, trainer, up,
-    audit, campaign, insights, serve, explore,
+    audit, campaign, dead_letters, insights, serve, explore,
 ):  # fmt: skip
     segstream.add_command(command)
 models.add_command(import_)
