@@ -50,8 +50,6 @@ class Drained:
 
     Attributes
     ----------
-    agent_s
-        How much later the current-segment topic had every change.
     cpu
         Seconds per million events by role.
     sizes
@@ -60,7 +58,6 @@ class Drained:
 
     rates: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
-    agent_s: list[float] = field(default_factory=list)
     cpu: dict[str, list[float]] = field(default_factory=dict)
     sizes: dict[str, list[float]] = field(default_factory=dict)
 
@@ -113,9 +110,7 @@ def drain(bench: Bench, size: Size, workers: int, found: Drained) -> Shop:
         shop.tell(signal.SIGCONT)
         ended = shop.until(shop.drained)
         _note(found, size.events / (ended - begun), before, shop.cpu(), size)
-        now = shop.changes()
-        found.shares.append((now - changes) / size.events)
-        found.agent_s.append(shop.until(lambda: shop.current() >= now) - ended)
+        found.shares.append((shop.changes() - changes) / size.events)
         _note_sizes(found, shop, held, size)
     except BaseException:
         shop.close()
@@ -179,7 +174,6 @@ def _rate(counted: dict[str, float]) -> float:
 def _rates(one: Drained, two: Drained) -> Iterator[Row]:
     yield row("end_to_end", "events_per_s", one.rates, None, "higher")
     yield row("end_to_end", "changes_per_event", one.shares, None, "lower")
-    yield row("end_to_end/current_segment", "seconds_later", one.agent_s, None, "lower")
     yield row("end_to_end/2_workers", "events_per_s", two.rates, None, "higher")
 
 

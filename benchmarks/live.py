@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from aiokafka import AIOKafkaProducer
 from deploy.local.local_stack import LocalStack
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 from redis import Redis
@@ -243,16 +243,6 @@ class Shop:
     def changes(self) -> int:
         """Changes published so far; offsets of a transaction's markers are not counted."""
         return len(self.place.read(self.place.names.changes))
-
-    def current(self) -> int:
-        """Messages in the current-segment topic: one for each change that its agent has seen."""
-        topic = self.place.names.current_segment
-        consumer = KafkaConsumer(bootstrap_servers=self.place.kafka.bootstrap)
-        try:
-            each = [TopicPartition(topic, p) for p in self.place.partitions]
-            return sum(consumer.end_offsets(each).values())
-        finally:
-            consumer.close()
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far by role."""

@@ -2,31 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import msgspec
-
-from segstream.adapters.redis_store import LogOutbox
+from segstream.core.layout import NO_SEGMENT, REASONS
 from segstream.core.partition import DeadLetter, PartitionMeta
+from segstream.core.spec import IntArray
 from segstream.metrics import Metrics
-
-
-class _Ref(msgspec.Struct):
-    id: int
-
-
-class _Data(msgspec.Struct):
-    reason: str
-    to: _Ref | None
-    from_: _Ref | None = msgspec.field(name="from")
-
-
-class _Change(msgspec.Struct):
-    data: _Data
-
-
-_CHANGES = msgspec.json.Decoder(_Change)
 
 
 class PartitionMeter:
@@ -67,19 +49,28 @@ class PartitionMeter:
         for code, n in Counter(letter.code for letter in dead).items():
             self._metrics.add("segstream_dead_letters_total", n, code=code)
 
-    def published(self, outbox: LogOutbox, oldest_ms: int | None) -> None:
-        """Count a batch that is in Kafka; `oldest_ms` is the time of its oldest message."""
+    def published(self, moves: IntArray, oldest_ms: int | None) -> None:
+        """Count a batch that is in Kafka.
+
+        Parameters
+        ----------
+        moves
+            Of `Taken`: what its changes were.
+        oldest_ms
+            Time of its oldest message.
+        """
         self.unpublished_since = None
         if oldest_ms is not None:
             age_s = max(0.0, time.time() - oldest_ms / 1000)
             self._metrics.observe("segstream_latency_seconds", age_s)
-        found = [_CHANGES.decode(body).data for _, body in outbox.out.changes]
-        self._count("segstream_changes_total", "reason", [d.reason for d in found])
-        self._count("segstream_segment_entries_total", "segment",
-                    [str(d.to.id) if d.to else "none" for d in found])  # fmt: skip
-        self._count("segstream_segment_exits_total", "segment",
-                    [str(d.from_.id) if d.from_ else "none" for d in found])  # fmt: skip
+        columns: list[list[int]] = moves.T.tolist()
+        exits, entries, reasons = map(Counter, columns)
+        for reason, n in reasons.items():
+            self._metrics.add("segstream_changes_total", n, reason=REASONS[reason])
+        self._count("segstream_segment_entries_total", entries)
+        self._count("segstream_segment_exits_total", exits)
 
-    def _count(self, name: str, label: str, values: Sequence[str]) -> None:
-        for value, n in Counter(values).items():
-            self._metrics.add(name, n, **{label: value})
+    def _count(self, name: str, counts: Mapping[int, int]) -> None:
+        for segment, n in counts.items():
+            label = "none" if segment == NO_SEGMENT else str(segment)
+            self._metrics.add(name, n, segment=label)

@@ -16,7 +16,8 @@ Batch n, a run of the log (events, instants, the adoption of a model):
   3. wait until batch n-1 is published
   4. WATCH, compare, MULTI: records, rosters, totals, position, outbox. Any error or unknown
      outcome: never retried, drop everything, claim again
-  5. one Kafka transaction: changes, dead letters, evidence, and the offset with "n minute"
+  5. one Kafka transaction: changes, current segments, dead letters, evidence, and the offset with
+     "n minute"
 
 A crash at any point loses nothing and shows nothing twice to a read_committed consumer.
 """
@@ -24,9 +25,10 @@ A crash at any point loses nothing and shows nothing twice to a read_committed c
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
+import numpy as np
 
 from segstream.adapters.redis_store import (
     Adoption,
@@ -42,7 +44,7 @@ from segstream.core.dead_letters import DeadLetterWatch
 from segstream.core.events import Event, Parsed, epoch_ms, parse_json_lines
 from segstream.core.model import Model
 from segstream.core.partition import DayTotals, DeadLetter, PanelRows, Partition, Taken
-from segstream.core.spec import CompiledSpec, text_hash
+from segstream.core.spec import CompiledSpec, IntArray, text_hash
 from segstream.core.turns import turn_of
 from segstream.errors import SourceError, StateError
 from segstream.ports import DayEvidence, Outbox, PanelBlock
@@ -318,13 +320,14 @@ class PartitionWorker:
         if outbox.out.changes or outbox.out.dead_letters or evidence or overdue or records:
             self._last_publish = time.monotonic()
             oldest_ms = min((r.timestamp for r in records), default=None)
-            self._published = asyncio.create_task(self._publish(batch, outbox, oldest_ms))  # 5
+            published = self._publish(batch, taken.moves, oldest_ms)
+            self._published = asyncio.create_task(published)  # 5
 
-    async def _publish(self, batch: LogBatch, outbox: LogOutbox, oldest_ms: int | None) -> None:
+    async def _publish(self, batch: LogBatch, moves: IntArray, oldest_ms: int | None) -> None:
         minute = batch.meta.clock_minute
         with self._tasks.meter.timed("publish"):
-            await self._tasks.publisher.publish(batch.n, batch.offset, minute, outbox)
-        self._tasks.meter.published(outbox, oldest_ms)
+            await self._tasks.publisher.publish(batch.n, batch.offset, minute, batch.outbox)
+        self._tasks.meter.published(moves, oldest_ms)
 
     def _fold(self, piece: Piece) -> list[bytes]:
         """Apply records and instants; returns the evidence of each day that closed."""
@@ -340,22 +343,22 @@ class PartitionWorker:
 
     def _parse(self, records: Sequence[Record]) -> list[Parsed]:
         parsed = parse_json_lines([r.value or b"" for r in records])
-        known = self.partition.slot_of
-        for record, entry in zip(records, parsed, strict=True):
-            if isinstance(entry, Event):
-                self._check_key(record, entry, first=known(entry.customer_id) is None)
+        kept = [(r, e) for r, e in zip(records, parsed, strict=True) if isinstance(e, Event)]
+        ids = [event.customer_id for _, event in kept]
+        keys = list(map(_key, ids))
+        if keys != [record.key for record, _ in kept]:
+            self._refuse_key(kept)
+        for customer_id in self.partition.unknown(ids):
+            self._tasks.owner(_key(customer_id))
         return parsed
 
-    def _check_key(self, record: Record, event: Event, *, first: bool) -> None:
-        key = event.customer_id.encode("utf-8", "surrogatepass")
-        if record.key != key:
-            raise SourceError(
-                f"partition {self.number}, offset {record.offset}: expected the customer id as the "
-                f"message's key, got {record.key!r}: one customer in two partitions would be two "
-                "records. Copy the topic with: segstream-producers rekey SRC DST"
-            )
-        if first:
-            self._tasks.owner(key)
+    def _refuse_key(self, kept: Sequence[tuple[Record, Event]]) -> NoReturn:
+        record = next(r for r, event in kept if r.key != _key(event.customer_id))
+        raise SourceError(
+            f"partition {self.number}, offset {record.offset}: expected the customer id as the "
+            f"message's key, got {record.key!r}: one customer in two partitions would be two "
+            "records. Copy the topic with: segstream-producers rekey SRC DST"
+        )
 
     def _evidence(self) -> bytes:
         """The closed day of this partition, for the trainer."""
@@ -399,10 +402,11 @@ class PartitionWorker:
 
     def _log_batch(self, taken: Taken, offset: int, outbox: LogOutbox) -> LogBatch:
         turns = self.partition.policy
+        stored = taken.records
+        begun = np.flatnonzero(stored.slots >= self._known).tolist()
         new = [
-            (int(turn_of(turns, text_hash(r.customer_id))), r.customer_id)
-            for r in taken.records
-            if r.slot >= self._known
+            (int(turn_of(turns, text_hash(customer_id))), customer_id)
+            for customer_id in map(stored.ids.__getitem__, begun)
         ]
         ended = [
             (int(turn_of(turns, text_hash(customer_id))), customer_id) for customer_id in taken.left
@@ -430,6 +434,10 @@ class PartitionWorker:
             )
             for letter in dead
         )
+
+
+def _key(customer_id: str) -> bytes:
+    return customer_id.encode("utf-8", "surrogatepass")
 
 
 def _block(rows: PanelRows) -> PanelBlock:

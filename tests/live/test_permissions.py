@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -32,13 +31,11 @@ from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, expected, fixed_model, rows
 from tests.needed import lacking, running
 
-from segstream.adapters.faust_app import new_app
 from segstream.adapters.kafka_clients import connection
 from segstream.adapters.redis_store import connect
 from segstream.core.events import Event, epoch_ms, parse_json
 from segstream.errors import ConfigError, SourceError
 from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings, check_kafka
-from segstream.settings import Settings
 from segstream_producers.cli import producers
 
 PATIENCE_S = 120.0
@@ -266,7 +263,7 @@ TLS = msgspec.structs.replace(
 
 
 def test_settings_reach_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encryption, name and password are arguments of every client, Faust's included."""
+    """Encryption, name and password are arguments of every client."""
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     given = connection(TLS)
     assert isinstance(given.pop("ssl_context"), ssl.SSLContext)
@@ -277,10 +274,6 @@ def test_settings_reach_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         "sasl_plain_username": "shop",
         "sasl_plain_password": PASSWORD,
     }
-    found: Any = new_app(Settings(), TLS, [], []).conf.broker_credentials
-    assert (found.username, found.password) == ("shop", PASSWORD)
-    assert (found.protocol.value, found.mechanism.value) == ("SASL_SSL", "SCRAM-SHA-512")
-    assert found.ssl_context is not None
 
 
 def test_nothing_is_asked_by_default() -> None:

@@ -6,18 +6,18 @@ import re
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from deploy.local.process import free_ports
 
 from segstream.adapters.metrics_server import serving
-from segstream.adapters.redis_store import LogOutbox
 from segstream.adapters.trainer_gauges import count_day, outcome_of
+from segstream.core.layout import NO_SEGMENT, REASONS
 from segstream.core.partition import DeadLetter, PartitionMeta
 from segstream.core.trainer_state import Decision, TrainerState
 from segstream.logs import JsonFormatter
 from segstream.metering import PartitionMeter
 from segstream.metrics import CATALOGUE, Metrics
-from segstream.ports import Outbox
 
 UNITS = ("_total", "_seconds", "_bytes", "_ratio", "_messages", "_customers", "_info")
 # Without a unit: states, numbers of things, and what has scaled units.
@@ -69,12 +69,11 @@ def test_changes_are_counted_when_published() -> None:
     """A change counts by reason and segments once it is in Kafka; an erased one goes to none."""
     metrics = Metrics("worker")
     meter = PartitionMeter(metrics)
-    bodies = (
-        b'{"data": {"from": null, "to": {"id": 4, "name": "A"}, "reason": "first"}}',
-        b'{"data": {"from": {"id": 4, "name": "A"}, "to": null, "reason": "erased"}}',
-    )
-    changes = tuple(("c", body) for body in bodies)
-    meter.published(LogOutbox(Outbox(1, changes, ())), None)
+    moves = [
+        (NO_SEGMENT, 4, REASONS.index("first")),
+        (4, NO_SEGMENT, REASONS.index("erased")),
+    ]
+    meter.published(np.array(moves), None)
     value = metrics.registry.get_sample_value
     assert value("segstream_changes_total", {"reason": "first"}) == 1
     assert value("segstream_segment_entries_total", {"segment": "4"}) == 1

@@ -1,8 +1,9 @@
-"""Faust: supervises the roles, runs their timers and the low-rate agents.
+"""Faust: the application that hosts the roles as services, hears signals and stops in time.
 
 The hot path is a service that reads with aiokafka, Faust's own driver, and not an agent: an agent
 acknowledges in a `finally`, so a batch whose body raises is committed unprocessed, and it cannot
-seek to the position that Redis holds.
+seek to the position that Redis holds. Nor is there any other agent: one event costs an agent more
+than ten cost the path (docs/adr/0015).
 """
 
 import asyncio
@@ -10,16 +11,15 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import faust
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from segstream.adapters.current_segments import CurrentSegments
-from segstream.adapters.kafka_clients import connection, password, ssl_context
+from segstream.adapters.kafka_clients import connection
 from segstream.adapters.kafka_worker import WorkerOptions
 from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
 from segstream.adapters.permissions import Needs, check_permissions
@@ -31,8 +31,6 @@ LOG: Final = logging.getLogger("segstream.worker")
 
 # Faust answers nothing on it here; the metrics role has a server of its own.
 _NO_WEB: Final = False
-# Changes are sent many at a time: a request for every 16 KiB, the default, is ten for one.
-_BATCH_BYTES: Final = 256 * 1024
 # Beyond the time to drain: to close clients, to leave the group.
 _LEAVE_S: Final = 8.0
 
@@ -65,9 +63,7 @@ class _App(faust.App):
         return
 
 
-def new_app(
-    settings: Settings, kafka: KafkaSettings, roles: Sequence[Role], failures: list[Exception]
-) -> faust.App:
+def new_app(settings: Settings, roles: Sequence[Role], failures: list[Exception]) -> faust.App:
     """Make the application; nothing connects before it starts.
 
     Parameters
@@ -75,57 +71,17 @@ def new_app(
     failures
         Takes what a role fails with for good; the application is asked to stop then.
     """
-    names = kafka.topics(settings.namespace)
     app = _App(
-        f"{settings.namespace}-segments",
-        broker=f"kafka://{kafka.bootstrap.replace(',', ';')}",
-        broker_credentials=_credentials(kafka),
+        f"{settings.namespace}-roles",
         store="memory://",
         topic_disable_leader=True,
-        topic_allow_declare=False,
         web_enabled=_NO_WEB,
-        value_serializer="raw",
-        key_serializer="raw",
-        producer_max_batch_size=_BATCH_BYTES,
-        broker_session_timeout=kafka.session_timeout_ms / 1000,
-        broker_heartbeat_interval=kafka.session_timeout_ms / 4000,
-        consumer_auto_offset_reset="earliest",
     )
-    changes = app.topic(names.changes, value_type=bytes, key_type=bytes)
+    # The roles have their own clients: an idle consumer would be one more member to rebalance.
+    app.boot_strategy.enable_kafka = False
     for role in roles:
         app.service(_hosted(role, failures))
-
-    @app.agent(changes, name="current-segment")
-    async def keep_current(stream: Any) -> None:
-        """Keep the last change of each customer in the compacted topic; of an erased one none."""
-        events = stream.noack()
-        segments = CurrentSegments(send, events.ack)
-        async with asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(segments.run())
-            async for event in events.events():
-                await segments.add(event)
-            sending.cancel()
-
-    async def send(key: bytes, value: bytes | None) -> Awaitable[Any]:
-        producer = await app.maybe_start_producer()
-        sent: Awaitable[Any] = await producer.send(
-            names.current_segment, key, value, None, None, None
-        )
-        return sent
-
     return app
-
-
-def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    context = ssl_context(kafka) if kafka.encrypted else None
-    if kafka.authenticated:
-        return faust.SASLCredentials(
-            username=kafka.sasl_username,
-            password=password(),
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
-    return None if context is None else faust.SSLCredentials(context)
 
 
 def _hosted(role: Role, failures: list[Exception]) -> type[Service]:
@@ -184,7 +140,7 @@ def run_roles(
     if not asyncio.run(_broker_answers(options.kafka, roles)):
         return
     failures: list[Exception] = []
-    app = new_app(settings, options.kafka, roles, failures)
+    app = new_app(settings, roles, failures)
     worker = _Worker(
         app, loglevel="WARNING", redirect_stdouts=False, quiet=True,
         logging_config=logging_config(log_format),

@@ -4,10 +4,15 @@ import asyncio
 import contextlib
 import os
 import ssl
+import sys
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.codec import lz4_encode
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from segstream.errors import ConfigError
 from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings
@@ -15,6 +20,7 @@ from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings
 # One message of the log is at most a megabyte; evidence of a day may be eight.
 _MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 _BATCH_BYTES: Final = 512 * 1024
+_LZ4_LEVEL: Final = 1
 _STOP_S: Final = 5.0
 _SEND_MS: Final = 15_000
 _RECONNECT_S: Final = 0.5
@@ -107,6 +113,7 @@ def new_consumer(
 
 def new_producer(settings: KafkaSettings, transactional_id: str) -> AIOKafkaProducer:
     """A transactional producer; starting it settles or aborts a zombie's transaction."""
+    _compress_lightly()
     producer = AIOKafkaProducer(
         **connection(settings),
         transactional_id=transactional_id,
@@ -118,6 +125,29 @@ def new_producer(settings: KafkaSettings, transactional_id: str) -> AIOKafkaProd
     )
     _gently(producer.client)
     return producer
+
+
+def _compress_lightly() -> None:
+    """Let lz4 take its fast way.
+
+    aiokafka asks for level 9, and has no setting: of a batch of changes that is 8 to 12 us each
+    for a quarter less than the 0.7 us of level 1 leave.
+    """
+    module: Any = sys.modules[DefaultRecordBatchBuilder.__module__]
+    module.lz4_encode = partial(lz4_encode, level=_LZ4_LEVEL)
+
+
+def take_records_as_they_are() -> None:
+    """Let this process's consumers give the records that aiokafka has decoded.
+
+    It copies each into a frozen dataclass of eleven fields, which takes longer than decoding it.
+    What is decoded has offset, timestamp, key, value and headers already.
+    """
+    PartitionRecords._consumer_record = _as_it_is
+
+
+def _as_it_is(_records: PartitionRecords, _tp: object, record: Any) -> Any:
+    return record
 
 
 def new_sender(settings: KafkaSettings) -> AIOKafkaProducer:

@@ -2,63 +2,91 @@
 
 import asyncio
 import contextlib
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from segstream.errors import FencedError
 
-# A partition that is this far ahead of its task is paused, and resumed below half of it.
+# A partition that is this far ahead of its task is not read on.
 _BUFFER_BYTES: Final = 8 * 1024 * 1024
+
+
+class Record(Protocol):
+    """What is read of a record."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the log."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its body."""
+        ...
 
 
 @dataclass(slots=True)
 class PartitionBuffer:
-    """Records of one partition that its task has not taken yet."""
+    """Records of one partition that its task has not taken yet, in the runs they came in.
 
-    records: deque[ConsumerRecord[bytes, bytes]] = field(default_factory=deque)
+    Attributes
+    ----------
+    runs
+        Records and the bytes of their values.
+    """
+
+    runs: deque[tuple[Sequence[Record], int]] = field(default_factory=deque)
     size: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    def put(self, records: Sequence[Record]) -> None:
         """Add what was polled."""
-        self.records.extend(records)
-        self.size += sum(len(r.value or b"") for r in records)
-        self.arrived.set()
+        if records:
+            self._push(records, last=True)
+            self.arrived.set()
 
-    def take(self, max_bytes: int) -> list[ConsumerRecord[bytes, bytes]]:
+    def _push(self, records: Sequence[Record], *, last: bool) -> None:
+        size = sum([len(r.value or b"") for r in records])
+        (self.runs.append if last else self.runs.appendleft)((records, size))
+        self.size += size
+
+    def take(self, max_bytes: int) -> list[Record]:
         """Take records of about `max_bytes`, at least one where there is one."""
-        taken: list[ConsumerRecord[bytes, bytes]] = []
-        size = 0
-        while self.records and (not taken or size < max_bytes):
-            record = self.records.popleft()
-            size += len(record.value or b"")
-            taken.append(record)
-        self.size -= size
-        if not self.records:
+        taken: list[Record] = []
+        room = max_bytes
+        while self.runs and (not taken or room > 0):
+            records, size = self.runs.popleft()
+            self.size -= size
+            if size > room:
+                ends = list(accumulate(len(r.value or b"") for r in records))
+                cut = bisect_left(ends, room) + 1
+                if cut < len(records):
+                    self._push(records[cut:], last=False)
+                    records = records[:cut]
+            taken.extend(records)
+            room -= size
+        if not self.runs:
             self.arrived.clear()
         return taken
 
     def clear(self) -> None:
         """Drop what was polled."""
-        self.records.clear()
+        self.runs.clear()
         self.size = 0
         self.arrived.clear()
 
     @property
     def full(self) -> bool:
-        """Whether the partition should be paused."""
+        """Whether the partition should not be read on for now."""
         return self.size > _BUFFER_BYTES
-
-    @property
-    def drained(self) -> bool:
-        """Whether a paused partition should go on."""
-        return self.size < _BUFFER_BYTES // 2
 
 
 class Member(Protocol):
@@ -126,17 +154,17 @@ class PartitionLog:
         FencedError
             The log is not what it was: the claim finds out what became of it.
         """
-        if not self.buffer.records:
+        if not self.buffer.runs:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.buffer.arrived.wait(), wait_s)
         if 0 <= self._fetched < self._next:
             raise self._changed(f"it was read up to {self._next}, now up to {self._fetched}")
-        taken = [r for r in self.buffer.take(max_bytes) if r.offset >= self._next]
+        taken = self.buffer.take(max_bytes)
+        if taken and taken[0].offset < self._next:
+            taken = [r for r in taken if r.offset >= self._next]
         if taken:
             await self._check_gap(taken[0].offset)
             self._next = taken[-1].offset + 1
-        if self.buffer.drained and self._tp in self._owner.consumer.paused():
-            self._owner.consumer.resume(self._tp)
         return taken
 
     async def _check_gap(self, offset: int) -> None:
@@ -158,7 +186,7 @@ class PartitionLog:
     @property
     def caught_up(self) -> bool:
         """Whether everything up to the log's end was taken."""
-        if self.buffer.records:
+        if self.buffer.runs:
             return False
         high = self._owner.consumer.highwater(self._tp)
         return high is not None and self._fetched >= high

@@ -1,8 +1,13 @@
-"""Publishing one partition's batches, each in one Kafka transaction with its offset."""
+"""Publishing one partition's batches, each in one Kafka transaction with its offset.
+
+The compacted current-segment topic takes each customer's last change in the same transaction: it
+is never behind, and costs no second reader (docs/adr/0015).
+"""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 from aiokafka import TopicPartition
@@ -21,6 +26,18 @@ _PUBLISH_S: Final = 30.0
 
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 """Key, value and headers."""
+
+
+class _Data(msgspec.Struct):
+    reason: str
+
+
+class _Change(msgspec.Struct):
+    data: _Data
+
+
+_DECODER: Final = msgspec.json.Decoder(_Change)
+_ERASED: Final = b'"erased"'
 
 
 class PartitionPublisher:
@@ -49,33 +66,68 @@ class PartitionPublisher:
         async with asyncio.timeout(_PUBLISH_S):
             # Never aborted here: after a failure the next claim's producer settles it.
             await self._producer.begin_transaction()
-            await self._send_all(outbox)
+            sent = await self._send_all(outbox)
+            # The brokers take the batches meanwhile.
             position = OffsetAndMetadata(offset, f"{n} {minute}")
             await self._producer.send_offsets_to_transaction({self._source: position}, self._group)
+            await asyncio.gather(*sent)
             await self._producer.commit_transaction()
 
-    async def _send_all(self, outbox: LogOutbox) -> None:
-        changes: list[Message] = [(_key(c), body, []) for c, body in outbox.out.changes]
-        await self._send(self._names.changes, self._partition, changes)
+    async def _send_all(self, outbox: LogOutbox) -> list[asyncio.Future[Any]]:
+        """Hand everything over; what is returned ends when the brokers have it."""
+        names, changes = self._names, outbox.out.changes
+        last = current_of(changes)
         dead = [_dead(body) for body in outbox.out.dead_letters]
-        await self._send(self._names.dead_letters, self._partition, dead)
         evidence: list[Message] = [(evidence_key(body), body, []) for body in outbox.evidence]
-        await self._send(self._names.evidence, 0, evidence)
+        return [
+            *await self._send(
+                names.changes, self._partition, [(_key(c), b, []) for c, b in changes]
+            ),
+            *await self._send(names.current_segment, self._partition, last),
+            *await self._send(names.dead_letters, self._partition, dead),
+            *await self._send(names.evidence, 0, evidence),
+        ]
 
-    async def _send(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
-        waiting = []
-        batch = self._producer.create_batch()
-        for key, value, headers in messages:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                batch.close()
-                waiting.append(await self._producer.send_batch(batch, topic, partition=partition))
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=headers)
-        batch.close()
-        waiting.append(await self._producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*waiting)
+    async def _send(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> list[asyncio.Future[Any]]:
+        sent = []
+        for batch in _batches(self._producer.create_batch, messages):
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+            future.add_done_callback(_seen)
+            sent.append(future)
+        return sent
+
+
+def _batches(create: Callable[[], Any], messages: Sequence[Message]) -> Iterator[Any]:
+    """Messages as Kafka's batches, in order."""
+    if not messages:
+        return
+    now_ms, batch = int(time.time() * 1000), create()
+    for key, value, headers in messages:
+        if batch.append(key=key, value=value, timestamp=now_ms, headers=headers) is None:
+            batch.close()
+            yield batch
+            batch = create()
+            batch.append(key=key, value=value, timestamp=now_ms, headers=headers)
+    batch.close()
+    yield batch
+
+
+def _seen(sent: asyncio.Future[Any]) -> None:
+    """Of a batch that failed the claim finds out more, but asyncio would complain."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+def current_of(changes: Sequence[tuple[str, bytes]]) -> list[Message]:
+    """What the compacted topic keeps: each customer's last change, a tombstone of an erased one."""
+    return [(_key(c), None if _erased(b) else b, []) for c, b in dict(changes).items()]
+
+
+def _erased(change: bytes) -> bool:
+    # A quote within a text is escaped: this is no customer's id, and seldom anything at all.
+    return _ERASED in change and _DECODER.decode(change).data.reason == "erased"
 
 
 def _key(customer_id: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,12 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from segstream.adapters.clock_board import ClockBoard
-from segstream.adapters.kafka_clients import connection, new_consumer, new_reader
+from segstream.adapters.kafka_clients import (
+    connection,
+    new_consumer,
+    new_reader,
+    take_records_as_they_are,
+)
 from segstream.adapters.kafka_log import PartitionLog
 from segstream.adapters.kafka_models import ModelBoard, follow_topic, read_topic
 from segstream.adapters.kafka_publisher import PartitionPublisher
@@ -48,6 +54,10 @@ LOG: Final = logging.getLogger("segstream.worker")
 _STOP_S: Final = 5.0
 # Every read costs a fetch of each partition that was read: of a trickle, one every so often.
 _READ_EVERY_S: Final = 0.005
+# To ask for no partition at all: an empty list stands for every one.
+_NOBODY: Final = TopicPartition("", -1)
+# New objects between two looks of the collector: a batch makes thousands, none of them in a cycle.
+_COLLECT_AFTER: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self.settings, self.options = settings, options
         self._metrics = metrics or Metrics("worker")
-        self._joined = self._assigned = False
+        self._joined = self._assigned = self._loaded = False
         self.spec = compile_spec(settings)
         self.names = options.kafka.topics(settings.namespace)
         self.group = options.kafka.workers_group(settings.namespace)
@@ -181,6 +191,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         self.consumer = new_consumer(self.options.kafka, self.group, self.options.instance)
         try:
             await self.consumer.start()
+            take_records_as_they_are()
         except BaseException:
             await self.consumer.stop()
             raise
@@ -294,7 +305,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         while not self._stopping and self._logs.get(tp) is log:
             redis = connect(self.options.redis)
             worker = self._workers[tp] = self._new_worker(tp, log, redis)
-            worker.on_claim = lambda: self._outages.works(who)
+            worker.on_claim = lambda: self._on_claim(who)
             try:
                 await worker.run()
             except (FencedError, *AWAY) as error:
@@ -307,6 +318,15 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
                 if tp in self.consumer.assignment():
                     self.consumer.pause(tp)
                 await redis.aclose()
+
+    def _on_claim(self, who: str) -> None:
+        self._outages.works(who)
+        if not self._loaded:
+            # What is loaded stays: the collector need not walk it again at every full collection.
+            self._loaded = True
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_COLLECT_AFTER)
 
     def _claimed(self) -> dict[int, PartitionWorker]:
         """The partitions this worker owns now."""
@@ -359,13 +379,13 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
                 await asyncio.sleep(pause_s(min(attempt, 3)))
 
     async def _poll_once(self) -> None:
-        found = await self.consumer.getmany(timeout_ms=200)
+        # Not `pause`: it drops what was fetched already, to be fetched again.
+        wanted = [tp for tp, log in self._logs.items() if not log.buffer.full]
+        found = await self.consumer.getmany(_NOBODY, *wanted, timeout_ms=200)
         for tp, records in found.items():
             log = self._logs.get(tp)
             if log is not None:
                 log.buffer.put(records)
-                if log.buffer.full:
-                    self.consumer.pause(tp)
         self._outages.works("kafka")
         for tp, log in list(self._logs.items()):
             if log.sought and tp in self.consumer.assignment():

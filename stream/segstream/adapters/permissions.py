@@ -41,19 +41,18 @@ class Needs:
 
 
 def worker_needs(kafka: KafkaSettings, namespace: str) -> Needs:
-    """What a worker does, the agent of the current-segment topic included."""
+    """What a worker does."""
     names = kafka.topics(namespace)
     return Needs(
         (
             (names.transactions, "READ"),
             (names.models, "READ"),
             (names.changes, "WRITE"),
-            (names.changes, "READ"),
             (names.dead_letters, "WRITE"),
             (names.evidence, "WRITE"),
             (names.current_segment, "WRITE"),
         ),
-        (kafka.workers_group(namespace), f"{namespace}-segments"),
+        (kafka.workers_group(namespace),),
         f"{namespace}-worker-",
         f"{namespace}-worker-0",
     )

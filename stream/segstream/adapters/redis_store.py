@@ -172,6 +172,7 @@ class RedisStore:
         self._spec, self._turns = spec_digest, turns
         self._meta = keys.meta(namespace, partition)
         self._panel = keys.panel(namespace, partition)
+        self._records = keys.record(namespace, partition, "").encode()
         self._epoch = 0
         self.trips = {"claim": 0, "load": 0, "commit": 0}
         self.read_bytes = self.written_bytes = 0
@@ -258,8 +259,7 @@ class RedisStore:
         return found
 
     def _key(self, customer_id: str) -> bytes:
-        key = keys.record(self._namespace, self._partition, customer_id)
-        return key.encode("utf-8", "surrogatepass")
+        return self._records + customer_id.encode("utf-8", "surrogatepass")
 
     async def panel(self) -> list[PanelBlock]:
         """Panel blocks of the open day."""
@@ -298,7 +298,8 @@ class RedisStore:
             pipe.delete(self._key(customer_id))
             pipe.lrem(self._roster(turn), 1, customer_id.encode("utf-8", "surrogatepass"))
         if batch.records:
-            pipe.mset({self._key(r.customer_id): r.blob for r in batch.records})
+            stored = StoredRows.of(batch.records)
+            pipe.mset(dict(zip(map(self._key, stored.ids), stored.blobs(), strict=True)))
         rosters: dict[int, list[bytes]] = {}
         for turn, customer_id in batch.new:
             rosters.setdefault(turn, []).append(customer_id.encode("utf-8", "surrogatepass"))

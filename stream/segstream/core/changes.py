@@ -3,12 +3,14 @@
 import datetime as dt
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Annotated, Final, Literal
 
 import msgspec
+import numpy as np
 
 from segstream.core.layout import (
     C_AS_OF,
@@ -22,6 +24,7 @@ from segstream.core.layout import (
     REASONS,
 )  # fmt: skip
 from segstream.core.model import Model, Segment
+from segstream.core.rounding import DECIMALS, rounded
 from segstream.core.spec import FloatArray, IntArray
 
 Reason = Literal[
@@ -34,8 +37,6 @@ CHANGE_TYPE: Final = "segstream.segment.changed.v1"
 # Segments whose mean spend is closer than this share are of one value.
 LEVEL_SHARE: Final = 0.05
 N_DRIVERS: Final = 4
-# More decimals are noise to a reader.
-DECIMALS: Final = 6
 
 
 class SegmentRef(msgspec.Struct, frozen=True):
@@ -108,12 +109,12 @@ class Change(msgspec.Struct, frozen=True):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _EPOCH: Final = dt.date(1970, 1, 1)
-_DAY_MS: Final = 86_400_000
 
 
-@lru_cache(maxsize=1024)
-def _date(day: int) -> str:
-    return str(_EPOCH + dt.timedelta(days=day))
+@lru_cache(maxsize=16_384)
+def _minute(minute: int) -> str:
+    day, rest = divmod(minute, 1440)
+    return f"{_EPOCH + dt.timedelta(days=day)}T{rest // 60:02d}:{rest % 60:02d}:"
 
 
 def rfc3339(time_ms: int) -> str:
@@ -122,11 +123,8 @@ def rfc3339(time_ms: int) -> str:
     >>> rfc3339(0)
     '1970-01-01T00:00:00.000Z'
     """
-    day, rest_ms = divmod(time_ms, _DAY_MS)
-    seconds, ms = divmod(rest_ms, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{ms:03d}Z"
+    minute, rest_ms = divmod(time_ms, 60_000)
+    return f"{_minute(minute)}{rest_ms // 1000:02d}.{rest_ms % 1000:03d}Z"
 
 
 def change_id(
@@ -167,34 +165,42 @@ class _Pair:
 
     Attributes
     ----------
+    text
+        JSON of `from` and `to`, up to the reason.
     from_centre, to_centre
         Scaled units; both empty where there is no target to compare with.
-    from_average, to_average
-        Real units, rounded.
+    averages
+        JSON of each driver behind its value: the two averages.
     """
 
-    from_: SegmentRef | None
-    to: SegmentRef | None
+    text: str
     direction: Direction
     from_centre: tuple[float, ...]
     to_centre: tuple[float, ...]
-    from_average: tuple[float | None, ...]
-    to_average: tuple[float | None, ...]
+    averages: tuple[str, ...]
 
 
 def _pair(model: Model, from_: int | None, to: int | None) -> _Pair:
     former = None if from_ is None else model.segment(from_)
     target = None if to is None else model.segment(to)
-    refs = (_ref(model, from_), _ref(model, to), direction(model, from_, to))
+    text = f'"from":{_json(_ref(model, from_))},"to":{_json(_ref(model, to))}'
+    way = direction(model, from_, to)
     if target is None:
-        return _Pair(*refs, (), (), (), ())
+        return _Pair(text, way, (), (), ())
     centre = former.centre if former else (0.0,) * len(target.centre)
-    average = former.average if former else model.population
-    return _Pair(*refs, centre, target.centre, _rounded(average), _rounded(target.average))
+    before = former.average if former else model.population
+    averages = tuple(
+        f',"from_average":{_json(_round(a))},"to_average":{_json(_round(b))}}}'
+        for a, b in zip(before, target.average, strict=True)
+    )
+    return _Pair(text, way, centre, target.centre, averages)
 
 
 class ChangeEncoder:
-    """Change rows of the kernel to bytes.
+    """Change rows of the kernel to bytes: those of `Change`, written by hand.
+
+    The fields of `Change` in their order, as msgspec writes them; numbers of a whole batch are
+    rounded and written at once.
 
     Parameters
     ----------
@@ -204,98 +210,111 @@ class ChangeEncoder:
 
     def __init__(self, namespace: str, features: tuple[str, ...]) -> None:
         self._namespace = namespace
-        self._source = f"/segstream/{namespace}"
-        self._features = features
+        source = _json(f"/segstream/{namespace}")
+        self._source = f'","source":{source},"type":"{CHANGE_TYPE}","subject":'
+        self._features = tuple(f'{{"feature":{_json(f)},"contribution":' for f in features)
         self._model: Model | None = None
         self._version = ""
         self._pairs: dict[tuple[int | None, int | None], _Pair] = {}
 
     def encode(
         self,
-        row: IntArray,
+        rows: IntArray,
         raw: FloatArray,
         scaled: FloatArray,
-        customer_id: str,
-        cause: str,
+        causes: Sequence[tuple[str, str]],
         model: Model,
-    ) -> bytes:
-        """One JSON object without a line break.
+    ) -> list[bytes]:
+        """JSON objects without a line break, one for each row.
 
         Parameters
         ----------
-        row : shape (N_CHANGE,)
-        raw, scaled : shape (F,)
-        cause
-            Event id, "instant" or model version.
+        rows : shape (n, N_CHANGE)
+        raw, scaled : shape (n, F)
+        causes
+            Of each row the customer's id, and the event's id, "instant" or the model's version.
         """
-        cells: list[int] = row.tolist()
-        from_, to = _known(cells[C_FROM]), _known(cells[C_TO])
-        as_of, sequence = cells[C_AS_OF], cells[C_SEQUENCE]
-        pair = self._pair(from_, to, model)
-        margin, drivers = self._drivers(raw, scaled, pair)
-        data = ChangeData(
-            customer_id=customer_id,
-            sequence=sequence,
-            from_=pair.from_,
-            to=pair.to,
-            reason=REASONS[cells[C_REASON]],
-            direction=pair.direction,
-            times_entered=cells[C_ENTERED],
-            since=rfc3339(cells[C_SINCE]) if from_ is not None else None,
-            margin=margin,
-            model=self._version,
-            drivers=drivers,
-        )
-        change = Change(
-            specversion="1.0",
-            id=change_id(self._namespace, customer_id, sequence, from_, to, as_of, cause),
-            source=self._source,
-            type=CHANGE_TYPE,
-            subject=customer_id,
-            time=rfc3339(as_of),
-            datacontenttype="application/json",
-            data=data,
-        )
-        return _ENCODER.encode(change)
+        if not len(rows):
+            return []
+        if model is not self._model:
+            self._model, self._version, self._pairs = model, _json(model.version), {}
+        cells = rows.tolist()
+        pairs = [self._pair(_known(c[C_FROM]), _known(c[C_TO]), model) for c in cells]
+        reasons = self._margins(raw, scaled, pairs)
+        return [
+            self._object(cell, pair, customer_id, cause, why).encode()
+            for cell, pair, (customer_id, cause), why in zip(
+                cells, pairs, causes, reasons, strict=True
+            )
+        ]
 
     def _pair(self, from_: int | None, to: int | None, model: Model) -> _Pair:
         """Look a pair up; they are few, and made anew for another model."""
-        if model is not self._model:
-            self._model, self._version, self._pairs = model, model.version, {}
         found = self._pairs.get((from_, to))
         if found is None:
             found = self._pairs[from_, to] = _pair(model, from_, to)
         return found
 
-    def _drivers(
-        self, raw: FloatArray, scaled: FloatArray, pair: _Pair
-    ) -> tuple[float | None, tuple[Driver, ...]]:
-        if not pair.to_centre:
-            return None, ()
-        # Lists: for a handful of features numpy's calls cost more than the sums.
-        parts = [
-            (x - a) * (x - a) - (x - b) * (x - b)
-            for x, a, b in zip(scaled.tolist(), pair.from_centre, pair.to_centre, strict=True)
-        ]
-        # A stable sort: of equal ones the earlier feature comes first.
-        order = sorted(range(len(parts)), key=list(map(abs, parts)).__getitem__, reverse=True)
-        values = raw.tolist()
-        drivers = tuple(
-            Driver(
-                self._features[j],
-                round(parts[j], DECIMALS),
-                _round(values[j]),
-                pair.from_average[j],
-                pair.to_average[j],
-            )
-            for j in order[:N_DRIVERS]
-            if parts[j] != 0.0
+    def _object(self, cells: list[int], pair: _Pair, customer_id: str, cause: str, why: str) -> str:
+        from_, to = _known(cells[C_FROM]), _known(cells[C_TO])
+        as_of, sequence = cells[C_AS_OF], cells[C_SEQUENCE]
+        made = change_id(self._namespace, customer_id, sequence, from_, to, as_of, cause)
+        subject = _json(customer_id)
+        since = "null" if from_ is None else f'"{rfc3339(cells[C_SINCE])}"'
+        return (
+            f'{{"specversion":"1.0","id":"{made}{self._source}{subject},"time":"{rfc3339(as_of)}",'
+            f'"datacontenttype":"application/json","data":{{"customer_id":{subject},'
+            f'"sequence":{sequence},{pair.text},"reason":"{REASONS[cells[C_REASON]]}",'
+            f'"direction":"{pair.direction}","times_entered":{cells[C_ENTERED]},'
+            f'"since":{since},"margin":{why}}}}}'
         )
-        return _round(math.fsum(parts)), drivers
+
+    def _margins(self, raw: FloatArray, scaled: FloatArray, pairs: Sequence[_Pair]) -> list[str]:
+        """Everything from the margin's figure on: margin, model, drivers."""
+        nothing = (0.0,) * scaled.shape[1]
+        before = np.array([pair.from_centre or nothing for pair in pairs])
+        after = np.array([pair.to_centre or nothing for pair in pairs])
+        parts = (scaled - before) * (scaled - before) - (scaled - after) * (scaled - after)
+        # A stable sort: of equal ones the earlier feature comes first.
+        order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, :N_DRIVERS]
+        shown = np.take_along_axis(parts, order, axis=1)
+        margins = np.array([math.fsum(row) for row in parts.tolist()])
+        values = np.take_along_axis(raw, order, axis=1)
+        written = _numbers(rounded(np.concatenate((margins, shown.ravel(), values.ravel()))))
+        counts = np.count_nonzero(shown, axis=1)
+        return self._with_drivers(pairs, order.tolist(), counts.tolist(), written)
+
+    def _with_drivers(
+        self,
+        pairs: Sequence[_Pair],
+        order: list[list[int]],
+        counts: list[int],
+        written: list[str],
+    ) -> list[str]:
+        """Put margins, contributions and values, which come in this order, where they belong."""
+        model, names, n = f',"model":{self._version},"drivers":[', self._features, len(pairs)
+        width = len(order[0])
+        contributions, values = written[n : n + n * width], written[n + n * width :]
+        found = []
+        for i, (pair, features, count) in enumerate(zip(pairs, order, counts, strict=True)):
+            if not pair.to_centre:
+                found.append(f"null{model}]")
+                continue
+            drivers = [
+                f'{names[j]}{contributions[at]},"value":{values[at]}{pair.averages[j]}'
+                for at, j in enumerate(features[:count], i * width)
+            ]
+            found.append(f"{written[i]}{model}{','.join(drivers)}]")
+        return found
 
 
-def _rounded(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    return tuple(map(_round, values))
+def _json(value: object) -> str:
+    return _ENCODER.encode(value).decode()
+
+
+def _numbers(values: FloatArray) -> list[str]:
+    """Each number as msgspec writes it: the shortest that is the same; null where not finite."""
+    return _json(values.tolist())[1:-1].split(",")
 
 
 def _round(value: float | None) -> float | None:

@@ -8,7 +8,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,7 @@ from segstream.errors import BadEventError
 ERASED_DAYS: Final = 30
 """How long the keyed hash of an erased id stays, to drop stragglers."""
 _ERASED_MS: Final = ERASED_DAYS * 86_400_000
+_NO_MOVES: Final = np.zeros((0, 3), dtype=np.int64)
 
 
 class DayTotals(msgspec.Struct, frozen=True):
@@ -95,12 +96,18 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Taken:
-    """Everything one batch changed."""
+    """Everything one batch changed.
+
+    Attributes
+    ----------
+    moves : shape (n, 3), of each change: segment it left, segment it entered, reason code
+    """
 
     records: StoredRows
     ended: list[int]
     left: list[str]
     changes: list[tuple[str, bytes]]
+    moves: IntArray
     dead: list[DeadLetter]
     panel: PanelRows
     ledger: IntArray
@@ -119,6 +126,7 @@ class _Staged:
 @dataclass(slots=True)
 class _Pending:
     changes: list[tuple[str, bytes]] = field(default_factory=list)
+    moves: list[IntArray] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -429,9 +437,10 @@ class Partition:
         staged, self._staged = self._staged, None
         pending, self._pending = self._pending, _Pending()
         ledger = ledger_rows(staged.columns, self._spend) if staged else NO_LEDGER
+        moves = np.concatenate([*pending.moves, _NO_MOVES])
         return Taken(
-            records, pending.ended, pending.left, pending.changes, pending.dead, panel, ledger,
-            self.meta(),
+            records, pending.ended, pending.left, pending.changes, moves, pending.dead, panel,
+            ledger, self.meta(),
         )  # fmt: skip
 
     def purchases(self) -> Purchases | None:
@@ -464,30 +473,35 @@ class Partition:
         """Encode the kernel's outputs under the model that made them."""
         counters, out = self._records.counters, self._outputs
         n_changes, n_panel = int(counters[at.N_CHANGES]), int(counters[at.N_PANEL])
-        for i in range(n_changes):
-            self._pending.changes.append(self._encode_change(i))
+        if n_changes:
+            self._encode_changes(out.changes[:n_changes])
         if n_panel:
             self._pending.panel_keys.append(out.panel[:n_panel].copy())
             self._pending.panel_raw.append(out.panel_raw[:n_panel].copy())
         counters[at.N_CHANGES] = counters[at.N_PANEL] = 0
 
-    def _encode_change(self, i: int) -> tuple[str, bytes]:
-        out, staged = self._outputs, self._staged
-        row = out.changes[i]
-        if self.model is None or staged is None:
-            raise AssertionError("a change needs a model and a staged batch")
-        customer_id = self._ids[row[at.C_SLOT]]
-        event = int(row[at.C_EVENT])
-        if event >= 0:
-            cause = staged.built.events[event].event_id
-        elif row[at.C_REASON] in (at.MODEL, at.RECLUSTER, at.ROLLBACK):
-            cause = self.model.version
-        else:
-            cause = "instant"
-        body = self._encoder.encode(
-            row, out.change_raw[i], out.change_scaled[i], customer_id, cause, self.model
-        )
-        return customer_id, body
+    def _encode_changes(self, rows: IntArray) -> None:
+        out, pending, n = self._outputs, self._pending, len(rows)
+        if self.model is None:
+            raise AssertionError("a change needs a model")
+        ids = [self._ids[slot] for slot in rows[:, at.C_SLOT].tolist()]
+        causes = list(zip(ids, self._causes(rows, self.model), strict=True))
+        raw, scaled = out.change_raw[:n], out.change_scaled[:n]
+        bodies = self._encoder.encode(rows, raw, scaled, causes, self.model)
+        pending.changes.extend(zip(ids, bodies, strict=True))
+        pending.moves.append(rows[:, (at.C_FROM, at.C_TO, at.C_REASON)])
+
+    def _causes(self, rows: IntArray, model: Model) -> list[str]:
+        """Event id, model version or "instant" of each change."""
+        staged = self._staged
+        if staged is None:
+            raise AssertionError("a change needs a staged batch")
+        by_model, events = (at.MODEL, at.RECLUSTER, at.ROLLBACK), staged.built.events
+        return [
+            events[event].event_id if event >= 0
+            else model.version if reason in by_model else "instant"
+            for event, reason in rows[:, (at.C_EVENT, at.C_REASON)].tolist()
+        ]  # fmt: skip
 
     # ---- room --------------------------------------------------------------------------
 
@@ -510,6 +524,10 @@ class Partition:
     def slot_of(self, customer_id: str) -> int | None:
         """Row of a customer; None where there is no record."""
         return self._slots.get(customer_id)
+
+    def unknown(self, customer_ids: Iterable[str]) -> list[str]:
+        """Those of some customers that have no record, each once."""
+        return [one for one in dict.fromkeys(customer_ids) if one not in self._slots]
 
     def head(self, rows: IntArray) -> IntArray:
         """Fixed columns of rows, shape (n, H)."""

@@ -51,6 +51,11 @@ class StoredRows(Sequence[StoredRecord]):
             np.cumsum([len(blob) for blob in blobs], dtype=np.int64),
         )
 
+    def blobs(self) -> list[bytes]:
+        """The records one by one."""
+        payload = self.payload
+        return [payload[start:end] for start, end in pairwise((0, *self.ends.tolist()))]
+
     def __len__(self) -> int:
         return len(self.slots)
 

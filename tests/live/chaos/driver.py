@@ -82,10 +82,12 @@ class KilledPublisher(PartitionPublisher):
         await super().publish(n, offset, minute, outbox)
         past("after batch 5")
 
-    async def _send_all(self, outbox: LogOutbox) -> None:
+    async def _send_all(self, outbox: LogOutbox) -> list[asyncio.Future[Any]]:
         past("inside batch 5, begun")
-        await super()._send_all(outbox)
+        sent = await super()._send_all(outbox)
+        await asyncio.gather(*sent)
         past("inside batch 5, sent")
+        return sent
 
 
 class KilledLog(PartitionLog):
