@@ -89,7 +89,7 @@ def end_to_end(size: Size = WHOLE) -> Iterator[Row]:
             drain(bench, size, 2, two).close()
             drain_restarted(bench, size, restarted).close()
     yield from _rates(one, two)
-    yield from _beside(one, decoded, naive)
+    yield from _beside(one, two, decoded, naive)
     yield from _costs(one)
     ratios = [r / full for r, full in zip(restarted.rates, one.rates, strict=True)]
     yield row("backlog_drain", "ratio", ratios, DRAIN_TARGET, "higher")
@@ -178,7 +178,7 @@ def _rates(one: Drained, two: Drained) -> Iterator[Row]:
 
 
 def _beside(
-    one: Drained, decoded: Sequence[dict[str, float]], naive: dict[str, float]
+    one: Drained, two: Drained, decoded: Sequence[dict[str, float]], naive: dict[str, float]
 ) -> Iterator[Row]:
     plain = _rate(naive)
     yield row("end_to_end/naive", "events_per_s", [plain], None, "higher")
@@ -190,6 +190,8 @@ def _beside(
     yield row("consume_and_decode", "events_per_s", alone, None, "higher")
     ratios = [rate / best for rate, best in zip(one.rates, alone, strict=True)]
     yield row("ratio/consume_and_decode", "ratio", ratios, DECODE_TARGET, "higher")
+    ratios = [rate / best for rate, best in zip(two.rates, alone, strict=True)]
+    yield row("ratio/consume_and_decode/2_workers", "ratio", ratios, None, "higher")
     for name, runs in (("naive", [naive]), ("consume_and_decode", decoded)):
         spent = [MILLION * r["cpu_s"] / r["events"] for r in runs]
         yield row(f"cpu_per_million_events_s/{name}", "cpu_s", spent, None, "lower")
