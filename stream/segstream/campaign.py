@@ -51,7 +51,7 @@ from segstream.core.campaigns import (
     time_of,
 )
 from segstream.core.changes import Change
-from segstream.metrics import Metrics
+from segstream.metrics import ATTEMPTS, Metrics
 
 LOG: Final = logging.getLogger("segstream.campaign")
 _CHANGES: Final = "segstream_campaign_changes_total"
@@ -110,6 +110,8 @@ class Campaigner:
         self.newest_ms = 0
         for name, code in itertools.product([one.name for one in rules.campaign], CODES):
             parts.metrics.add(_CHANGES, 0, campaign=name, code=code)
+        for name, outcome in itertools.product([one.name for one in rules.campaign], ATTEMPTS):
+            parts.metrics.add(_ATTEMPTS, 0, campaign=name, outcome=outcome)
 
     @property
     def now_ms(self) -> int:

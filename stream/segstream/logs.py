@@ -50,3 +50,12 @@ def set_up(form: Format) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())
         logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def quiet_clients() -> None:
+    """Keep the clients' own words out: of a broker that is away they say hundreds of lines.
+
+    The roles say it once.
+    """
+    for name in ("aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -24,7 +24,7 @@ from segstream.adapters.kafka_worker import WorkerOptions
 from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
 from segstream.adapters.permissions import Needs, check_permissions
 from segstream.kafka_settings import KafkaSettings
-from segstream.logs import Format, logging_config
+from segstream.logs import Format, logging_config, quiet_clients
 from segstream.settings import Settings
 
 LOG: Final = logging.getLogger("segstream.worker")
@@ -135,8 +135,7 @@ def run_roles(
     SegstreamError
         What a role failed with for good.
     """
-    # Of a broker that is away it says hundreds of lines a second; ours say it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quiet_clients()
     if not asyncio.run(_broker_answers(options.kafka, roles)):
         return
     failures: list[Exception] = []

@@ -1,7 +1,6 @@
 """`segstream worker`, `trainer` and `up`: the roles on Kafka and Redis."""
 
 import asyncio
-import logging
 import os
 import signal
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 from segstream.cli.options import Command, Watching, config_option, json_option, watch_options
 from segstream.errors import StateError
 from segstream.kafka_settings import check_kafka, kafka_extra
-from segstream.logs import set_up
+from segstream.logs import quiet_clients, set_up
 from segstream.main_job import read_model, read_settings
 from segstream.settings import Settings
 
@@ -232,8 +231,7 @@ def _audit_words(found: "Audit") -> list[str]:
 
 async def until_stopped(role: "Role", last: "LastExit") -> None:
     """Run a role until SIGINT or SIGTERM, or until it fails for good."""
-    # Of a broker that is away it says hundreds of lines a second; ours say it once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quiet_clients()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
