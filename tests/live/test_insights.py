@@ -35,7 +35,7 @@ from segstream.view import View
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 KILLS = 3
 
 

@@ -38,6 +38,7 @@ _POLL_MS: Final = 500
 _RUN_RECORDS: Final = 20_000
 _CANCEL_S: Final = 1.0
 _STOP_S: Final = 3.0
+_TELL_S: Final = 1.0
 
 
 class InsightsOptions(msgspec.Struct, frozen=True):
@@ -179,14 +180,17 @@ class KafkaInsights:
                 self._apply(tp, records)
             if runs:
                 self._dirty = True
-                offsets = {tp: records[-1].offset + 1 for tp, records in runs.items()}
-                with contextlib.suppress(KafkaError):  # only for those who watch the lag
-                    await consumer.commit(offsets)
+                await self._tell(consumer, {tp: r[-1].offset + 1 for tp, r in runs.items()})
             self._measure(consumer)
             if time.monotonic() >= due and (self._dirty or not self._published):
                 await self._publish()
                 due = time.monotonic() + self._options.every_s
             self._attempt = 0
+
+    async def _tell(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+        """Commit offsets for those who watch the group's lag; nothing waits for them."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(consumer.commit(offsets), _TELL_S)
 
     def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         position = records[-1].offset + 1
