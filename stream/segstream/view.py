@@ -224,6 +224,16 @@ class View:
         return rows[start:stop]
 
     @property
+    def keeps_ledger(self) -> bool:
+        """Whether orders by day are known."""
+        return True
+
+    @property
+    def first_ms(self) -> int:
+        """Time of the first event ever, epoch ms; -1 before it."""
+        return self.partition.first_ms
+
+    @property
     def clock(self) -> pd.Timestamp:
         """Event time the state stands at."""
         return pd.Timestamp(max(self.partition.clock_ms, 0), unit="ms", tz="UTC")

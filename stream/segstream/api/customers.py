@@ -54,9 +54,12 @@ def customer_routes(reader: Reader, desk: Desk) -> APIRouter:
     async def erase(customer_id: str) -> Response:
         """Erase a customer: produces the `erase` event, which deletes the record.
 
-        On a state directory the event is applied before the answer; 409 while a run holds it.
+        On a state directory the event is applied before the answer; 404 where there is no record,
+        409 while a run holds it. On Kafka it is sent, also for an id without a record: its events
+        may be on their way.
         """
         event_id = await desk.erase(_id(customer_id))
+        await reader.refresh()
         return json_response(encoded(Erasure(event_id)), 202)
 
     @routes.post(

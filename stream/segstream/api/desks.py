@@ -14,6 +14,7 @@ import msgspec
 
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.adapters.state_models import StateModels
+from segstream.api.problems import ProblemError
 from segstream.core.changes import rfc3339
 from segstream.main_job import Job, run_job
 from segstream.orders import Left, Order, fit_anew, leave, promotion, return_to
@@ -78,6 +79,11 @@ class StateDesk(Models):
             clock_ms = store.held().meta.clock_ms
             models = store.models()
             fixed = models[-1] if models and store.held().trainer.model is None else None
+            known = any(record.customer_id == customer_id for record in store.records())
+        if not known:
+            raise ProblemError(
+                404, "unknown-customer", "expected a customer with a record, got none of this id"
+            )
         event = erase_event(customer_id, max(clock_ms, 0))
         with tempfile.TemporaryDirectory(prefix="segstream-erase-") as folder:
             source = Path(folder) / "erase.jsonl"

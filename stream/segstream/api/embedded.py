@@ -70,7 +70,7 @@ class StateReader:
             await asyncio.wait([following])
 
     async def refresh(self) -> None:
-        """Load what is there now, without waiting for the next look."""
+        """See `segstream.api.reader.Reader.refresh`."""
         await self._load()
         await self._read_changes()
 

@@ -41,6 +41,10 @@ class Reader(Protocol):
         """Published changes of a customer within reach, the oldest first."""
         ...
 
+    async def refresh(self) -> None:
+        """Read at once what a command has changed."""
+        ...
+
     def lacks(self) -> list[str]:
         """What is missing; nothing where it is ready."""
         ...

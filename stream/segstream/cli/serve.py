@@ -1,5 +1,7 @@
 """`segstream serve`: the HTTP API."""
 
+import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
-from segstream.cli.options import out_option, state_option
+from segstream.cli.options import config_option, out_option, state_option
+from segstream.cli.roles import role_settings
 from segstream.errors import ConfigError
+from segstream.kafka_settings import kafka_extra
 from segstream.logs import FORMATS, Format, set_up
+from segstream.settings import Settings
+from segstream.view import stored_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,38 +41,76 @@ _KEYS: Final = click.option(
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True,
               help="0 for a free one.")  # fmt: skip
 @_KEYS
+@click.option("--bootstrap", metavar="HOST:PORT",
+              help="Brokers, for a namespace on Kafka; else $SEGSTREAM_KAFKA.")  # fmt: skip
+@click.option("--redis", envvar="SEGSTREAM_REDIS", default="redis://127.0.0.1:6379",
+              show_default=True, metavar="URL", help="For a namespace on Kafka.")  # fmt: skip
+@click.option("--namespace", help="Of topics and keys; else as in --config.")
+@config_option
 @click.option("--customer-word", help="What answers call a customer; as in the last report.")
 @click.option("--log-format", type=click.Choice(FORMATS), default="text", show_default=True,
               help="Log lines for people, or one JSON object each.")  # fmt: skip
 @click.pass_context
 def serve(
     context: click.Context, state: Path, out: Path, host: str, port: int, keys_path: Path,
-    customer_word: str | None, log_format: Format,
+    customer_word: str | None, log_format: Format, bootstrap: str | None, redis: str,
+    namespace: str | None, config: Path | None,
 ) -> None:  # fmt: skip
     """Answer over HTTP: customers, segments, what if, models, changes.
 
-    Without a file of keys whoever is on this machine may read, and nobody may operate.
+    Of a state directory; with --config, --namespace or --bootstrap of what workers keep in Redis
+    and publish on Kafka. Without a file of keys whoever is on this machine may read, and nobody
+    may operate.
 
     \b
     Examples:
       segstream serve --state state --out out
+      segstream serve --config shop.toml --redis redis://redis:6379 --host 0.0.0.0
       segstream serve keys add --role operate --name me
       curl localhost:8000/segments
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     if context.invoked_subcommand:
         return
+    keys = checked_keys(keys_path, host)
+    set_up(log_format)
+    address = Address(host, port, log_format)
+    if bootstrap or namespace or config:
+        if context.get_parameter_source("state") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("expected --state, or --namespace and the like, got both")
+        bootstrap = bootstrap or os.environ.get("SEGSTREAM_KAFKA")
+        settings = role_settings(config, bootstrap, namespace)
+        listen(live_app(settings, redis, customer_word, keys), address)
+    else:
+        listen(state_app(state, out, customer_word, keys), address)
+
+
+def state_app(state: Path, out: Path, customer_word: str | None, keys: "Keys") -> "FastAPI":
+    """The API of a state directory.
+
+    Raises
+    ------
+    StateError
+        There is none.
+    """
     with serve_extra():
         from segstream.api.app import create_app
         from segstream.api.desks import StateDesk
         from segstream.api.embedded import StateReader
 
-    from segstream.view import stored_settings
-
-    keys = checked_keys(keys_path, host)
     stored_settings(state)  # refused before anything listens
-    set_up(log_format)
-    reader, desk = StateReader(state, out, customer_word), StateDesk(state, out)
-    listen(create_app(reader, desk, keys), Address(host, port, log_format))
+    return create_app(StateReader(state, out, customer_word), StateDesk(state, out), keys)
+
+
+def live_app(settings: Settings, redis: str, customer_word: str | None, keys: "Keys") -> "FastAPI":
+    """The API of a namespace on Kafka and Redis."""
+    with serve_extra(), kafka_extra():
+        from segstream.api.app import create_app
+        from segstream.api.live import LiveDesk, LiveReader
+
+    reader, desk = LiveReader(settings, redis, customer_word), LiveDesk(settings, redis)
+    # Of a broker that is away it says hundreds of lines a second; ours say it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return create_app(reader, desk, keys)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class Evidence:
     Attributes
     ----------
     has_spend
-        Whether the feature spec measures what was spent.
+        Whether what was spent is measured, and kept by day.
     first_ms
         Time of the first event; the clock where there is none.
     model_ms
@@ -82,16 +82,16 @@ def evidence_of(view: View, customer_word: str) -> Evidence:
     ids = customers["customer_id"].tolist()
     clock_ms = max(view.partition.clock_ms, 0)
     moves = moves_of(view.changes, ids, clock_ms)
-    has_spend = spend_measure(view.spec) is not None
+    measured = spend_measure(view.spec) is not None
     model = view.model
     segments = (*model.segments, *model.retired) if model else ()
-    best = max(model.segments, key=lambda s: model.value(s.id)).id if model and has_spend else None
+    best = max(model.segments, key=lambda s: model.value(s.id)).id if model and measured else None
     return Evidence(
         view=view,
         words=Words(customer_word, view.settings.currency),
         moves=moves,
         spending=spending_of(view.ledger, customers["slot"].to_numpy(dtype=np.int64)),
-        has_spend=has_spend,
+        has_spend=measured and view.keeps_ledger,
         first_ms=_first_ms(view, clock_ms),
         model_ms=_model_ms(view, clock_ms),
         best_id=best,
@@ -101,7 +101,7 @@ def evidence_of(view: View, customer_word: str) -> Evidence:
 
 
 def _first_ms(view: View, clock_ms: int) -> int:
-    first = view.partition.first_ms
+    first = view.first_ms
     return first if first >= 0 else clock_ms
 
 
