@@ -128,7 +128,7 @@ def buying_part(
 def _cell(things: tuple[Thing, ...], kind: str) -> str:
     if not things:
         return text("nothing that is sure")
-    return "<br>".join(f"{text(t.name)} {whole(_figure(t, kind))}" for t in things)
+    return "<br>".join(f"{text(t.name)}: <b>{whole(_figure(t, kind))}</b>" for t in things)
 
 
 def _figure(thing: Thing, kind: str) -> str:
