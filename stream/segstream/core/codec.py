@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from segstream.core.compiled import allocating, compiled
+from segstream.core.compiled import allocating, compiled, inlined
 from segstream.core.layout import (
     ARENA_USED,
     CAPACITY,
@@ -34,7 +34,7 @@ _HASHED = (False, True, True, False)
 ByteArray = npt.NDArray[np.uint8]
 
 
-@compiled
+@inlined
 def _put(buffer: ByteArray, at: int, value: int) -> int:
     """Write a zigzag varint; returns the position behind it."""
     bits = np.uint64((value << 1) ^ (value >> 63))
@@ -46,7 +46,7 @@ def _put(buffer: ByteArray, at: int, value: int) -> int:
     return at + 1
 
 
-@compiled
+@inlined
 def _get(buffer: ByteArray, at: int) -> tuple[np.int64, int]:
     """Read a zigzag varint; returns it and the position behind it.
 
@@ -63,7 +63,7 @@ def _get(buffer: ByteArray, at: int) -> tuple[np.int64, int]:
     return np.int64(0), len(buffer) + 1
 
 
-@compiled
+@inlined
 def _put_hash(buffer: ByteArray, at: int, value: int) -> int:
     bits = np.uint64(value)
     for i in range(8):
@@ -71,7 +71,7 @@ def _put_hash(buffer: ByteArray, at: int, value: int) -> int:
     return at + 8
 
 
-@compiled
+@inlined
 def _get_hash(buffer: ByteArray, at: int) -> tuple[np.int64, int]:
     bits = np.uint64(0)
     for i in range(min(8, len(buffer) - at)):

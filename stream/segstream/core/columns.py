@@ -1,6 +1,5 @@
 """Events as columns: what the kernel folds, one row per event."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -15,6 +14,7 @@ from segstream.core.events import (
     Item,
     Parsed,
     epoch_ms,
+    epochs_ms,
     order_amount,
 )
 from segstream.core.spec import (
@@ -118,22 +118,38 @@ class ColumnBuilder:
         """
         dead: list[tuple[int, BadEventError]] = []
         events, rows, skipped = _sort_out(parsed, dead)
-        times = [epoch_ms(event.ts) for event in events]
-        money = [self._judge(event) for event in events]
+        times = epochs_ms([event.ts for event in events])
+        amounts, errors = self._amounts(events)
         if latest_ms is None:
-            bad = _future(times, clock_ms, self._max_jump_ms, money)
+            errors |= _future(times, clock_ms, self._max_jump_ms, errors)
         else:
-            bad = _later(times, [latest_ms[row] for row in rows])
-        if bad or not all(type(m) is float for m in money):
-            errors = {i: m for i, m in enumerate(money) if isinstance(m, BadEventError)} | bad
+            errors |= _later(times, [latest_ms[row] for row in rows])
+        if errors:
             dead.extend((rows[i], error) for i, error in errors.items())
             dead.sort(key=lambda pair: pair[0])
             keep = [i for i in range(len(events)) if i not in errors]
             events, rows = [events[i] for i in keep], [rows[i] for i in keep]
-            times, money = [times[i] for i in keep], [money[i] for i in keep]
-        amounts = [m for m in money if not isinstance(m, BadEventError)]
+            times, amounts = times[keep], [amounts[i] for i in keep]
         columns = self._lay_out(events, times, amounts)
         return Built(columns, events, np.array(rows, dtype=np.int64), dead, skipped)
+
+    def _amounts(self, events: list[Event]) -> tuple[list[float], dict[int, BadEventError]]:
+        """Amounts in currency units, and what is wrong with events, by index."""
+        amounts = [event.amount for event in events]
+        if None not in amounts and self._is_plain(events):
+            return amounts, {}  # type: ignore[return-value]
+        judged = [self._judge(event) for event in events]
+        errors = {i: found for i, found in enumerate(judged) if isinstance(found, BadEventError)}
+        return [0.0 if isinstance(found, BadEventError) else found for found in judged], errors
+
+    def _is_plain(self, events: list[Event]) -> bool:
+        """Whether the amount of each event is what it says: nothing in it needs a look."""
+        currencies = {event.currency for event in events}
+        return (
+            (not self._currency or currencies <= {None, self._currency})
+            and not _have_items(events)
+            and "merge" not in {event.type for event in events}
+        )
 
     def _judge(self, event: Event) -> float | BadEventError:
         """Amount in currency units, or what is wrong with the event."""
@@ -153,7 +169,7 @@ class ColumnBuilder:
             return BadEventError("merge_reserved", "type `merge` is reserved and not yet taken")
         return _line_amount(event)
 
-    def _lay_out(self, events: list[Event], times: list[int], money: list[float]) -> Columns:
+    def _lay_out(self, events: list[Event], times: IntArray, money: list[float]) -> Columns:
         spec = self._spec
         kind = np.array([TYPE_CODES[e.type] for e in events], dtype=np.int64)
         n = len(events)
@@ -181,7 +197,7 @@ class ColumnBuilder:
                 slot_bits |= touched << spec.slots.index(measure.name)
         given, bits = self._attributes(events)
         return Columns(
-            np.array(times, dtype=np.int64),
+            times,
             kind,
             np.zeros(n, dtype=np.int64),
             _hashes([e.event_id for e in events]),
@@ -254,20 +270,22 @@ def _sort_out(
     return events, rows, sum(entry is None for entry in parsed)
 
 
+def _have_items(events: list[Event]) -> bool:
+    return any([event.items for event in events])  # noqa: C419 - a list is twice as fast
+
+
 def _future(
-    times: list[int], clock_ms: int, jump_ms: int, money: list[float | BadEventError]
+    times: IntArray, clock_ms: int, jump_ms: int, errors: dict[int, BadEventError]
 ) -> dict[int, BadEventError]:
     """Times before 1970 and times that would poison the clock, by index."""
-    if not times:
-        return {}
-    clocks = itertools.accumulate(times[:-1], max, initial=clock_ms)
     # A dead letter moves no clock, so the quick look is for batches without one.
-    good = min(times) >= 0 and not any(isinstance(m, BadEventError) for m in money)
-    if good and not any(t > c + jump_ms and c >= 0 for t, c in zip(times, clocks, strict=True)):
-        return {}
+    if not errors and (times >= 0).all():
+        clocks = np.maximum.accumulate(np.append(clock_ms, times))[:-1]
+        if not ((times > clocks + jump_ms) & (clocks >= 0)).any():
+            return {}
     bad: dict[int, BadEventError] = {}
     clock = clock_ms
-    for i, time_ms in enumerate(times):
+    for i, time_ms in enumerate(times.tolist()):
         if time_ms < 0:
             bad[i] = _before_1970(time_ms)
         elif clock >= 0 and time_ms > clock + jump_ms:
@@ -277,15 +295,17 @@ def _future(
                 f"expected ts within {days:g} days after the clock ({clock} ms), got {time_ms} ms; "
                 "if the feed really pauses that long, raise clock.max_jump_days",
             )
-        elif not isinstance(money[i], BadEventError):
+        elif i not in errors:
             clock = max(clock, time_ms)
     return bad
 
 
-def _later(times: list[int], latest: list[int]) -> dict[int, BadEventError]:
+def _later(times: IntArray, latest: list[int]) -> dict[int, BadEventError]:
     """Times before 1970 and times later than their entry may have, by index."""
-    bad = {}
-    for i, time_ms in enumerate(times):
+    bad: dict[int, BadEventError] = {}
+    if ((times >= 0) & (times <= np.array(latest, dtype=np.int64))).all():
+        return bad
+    for i, time_ms in enumerate(times.tolist()):
         if time_ms < 0:
             bad[i] = _before_1970(time_ms)
         elif time_ms > latest[i]:
@@ -313,6 +333,8 @@ def _fixed_totals(events: list[Event], field: str, whole: Sequence[float]) -> In
     """Stored units of each event; items are rounded one by one, as lines of their own are."""
     value = _LINE_VALUES[field]
     fixed = _fixed(whole)
+    if not _have_items(events):
+        return fixed
     for i, event in enumerate(events):
         if event.items:
             own = fixed[i] if field == "discount" else 0

@@ -19,6 +19,16 @@ def compiled(function: Function) -> Function:
     return cast("Function", numba.njit(**options)(function))
 
 
+def inlined(function: Function) -> Function:
+    """`compiled`, with its body put in place of every call.
+
+    An array handed over is seven words, and the kernel's functions take dozens of arrays: where a
+    function is small and called for every feature or entry, the call takes longer than the work.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
+    return cast("Function", numba.njit(**options)(function))
+
+
 def allocating(function: Function) -> Function:
     """Compile a function that returns new arrays."""
     return cast("Function", numba.njit(cache=True, error_model="numpy")(function))

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from segstream.errors import BadEventError
 
@@ -148,6 +150,26 @@ def epoch_ms(moment: int | datetime) -> int:
         return moment
     since = moment - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+# Seconds as a float tell one microsecond from the next up to here, the year 2041.
+_EXACT_US: Final = float(1 << 51)
+
+
+def epochs_ms(moments: Sequence[int | datetime]) -> npt.NDArray[np.int64]:
+    """`epoch_ms` of each.
+
+    >>> epochs_ms([datetime(1970, 1, 2, tzinfo=UTC)]).tolist()
+    [86400000]
+    """
+    try:
+        seconds = np.array(list(map(datetime.timestamp, moments)))  # type: ignore[arg-type]
+    except TypeError:  # an int among them
+        return np.array(list(map(epoch_ms, moments)), dtype=np.int64)
+    micros = np.rint(seconds * 1e6)
+    if (np.abs(micros) >= _EXACT_US).any():
+        return np.array(list(map(epoch_ms, moments)), dtype=np.int64)
+    return micros.astype(np.int64) // 1000
 
 
 def item_amount(item: Item) -> float:

@@ -1,12 +1,15 @@
 """Folding: one event into its record. Nothing here evaluates or decides."""
 
 from segstream.core.columns import Columns
-from segstream.core.compiled import compiled
+from segstream.core.compiled import compiled, inlined
 from segstream.core.judging import mark_dirty
 from segstream.core.layout import (
     AS_OF,
     EVENTS,
     FIRST_HOUR,
+    FOUND_FROM,
+    FOUND_SUMS,
+    FOUND_UNTIL,
     HOUR_MS,
     LAST_HOUR,
     LATE,
@@ -25,29 +28,44 @@ from segstream.core.lists import (
     insert,
     merge_oldest_tiles,
     remember,
+    set_hour,
     tile_at,
 )
 from segstream.core.spec import SpecArrays
 
 
-@compiled
+@inlined
+def add_to_sums(
+    spec: SpecArrays, layout: Layout, records: Records,
+    row: int, hour: int, as_of_hour: int, measure: int, amount: int,
+) -> None:  # fmt: skip
+    """Keep the window sums of the row true to its tiles, where they stand at `as_of_hour`."""
+    found = records.found[row]
+    if as_of_hour < found[FOUND_FROM] or as_of_hour >= found[FOUND_UNTIL]:
+        found[FOUND_UNTIL] = 0
+        return
+    # Before `as_of_hour` a tile that is too old now may have been within.
+    found[FOUND_FROM] = as_of_hour
+    for w in range(layout.n_windows):
+        if as_of_hour - hour < spec.windows[w]:
+            found[FOUND_SUMS + w * layout.n_measures + measure] += amount
+            found[FOUND_UNTIL] = min(found[FOUND_UNTIL], hour + spec.windows[w])
+
+
+@inlined
 def add_to_tile(
-    layout: Layout,
-    records: Records,
-    row: int,
-    hour: int,
-    as_of_hour: int,
-    measure: int,
-    amount: int,
-) -> None:
+    spec: SpecArrays, layout: Layout, records: Records,
+    row: int, hour: int, as_of_hour: int, measure: int, amount: int,
+) -> None:  # fmt: skip
     """Add to a measure in its hour, where a window still reaches it, and to the lifetime."""
     records.head[row, layout.totals + measure] += amount
     if as_of_hour - hour < layout.keep_hours:
         at = tile_at(layout, records, row, hour)
         records.arena[at + 1 + measure] += amount
+        add_to_sums(spec, layout, records, row, hour, as_of_hour, measure, amount)
 
 
-@compiled
+@inlined
 def fold_order(
     spec: SpecArrays, layout: Layout, records: Records,
     row: int, order_hash: int, bits: int, hour: int, as_of_hour: int,
@@ -61,22 +79,23 @@ def fold_order(
     for o in range(len(spec.order_measures)):
         measure, bit = spec.order_measures[o], 1 << o
         if old_bits & bit and earliest < records.arena[at + 1]:
-            add_to_tile(layout, records, row, records.arena[at + 1], as_of_hour, measure, -1)
-            add_to_tile(layout, records, row, earliest, as_of_hour, measure, 1)
+            counted = records.arena[at + 1]
+            add_to_tile(spec, layout, records, row, counted, as_of_hour, measure, -1)
+            add_to_tile(spec, layout, records, row, earliest, as_of_hour, measure, 1)
         elif bits & bit and not old_bits & bit:
-            add_to_tile(layout, records, row, earliest, as_of_hour, measure, 1)
+            add_to_tile(spec, layout, records, row, earliest, as_of_hour, measure, 1)
     if order_hash == 0:
         return
     if not known:
         if as_of_hour - hour >= MEMORY_HOURS:
             return
         at = insert(layout, records, row, ORDERS, at, order_hash)
-    records.arena[at + 1] = earliest
+    set_hour(records, row, ORDERS, at, earliest)
     records.arena[at + 2] = old_bits | bits
     drop_oldest_order(layout, records, row)
 
 
-@compiled
+@inlined
 def fold_slots(layout: Layout, records: Records, row: int, bits: int, hour: int) -> None:
     """Widen the first and last hour of each recency slot the event touches."""
     head = records.head[row]
@@ -88,7 +107,7 @@ def fold_slots(layout: Layout, records: Records, row: int, bits: int, hour: int)
             head[at + 1] = max(head[at + 1], hour)
 
 
-@compiled
+@inlined
 def fold_attributes(layout: Layout, records: Records, row: int, columns: Columns, e: int) -> None:
     """Keep the latest value of each attribute; of equal times, the larger."""
     head = records.head[row]
@@ -118,7 +137,7 @@ def fold(
         records.counters[LATE] += 1
     for m in range(layout.n_measures):
         if columns.adds[e, m] != 0:
-            add_to_tile(layout, records, row, hour, as_of_hour, m, columns.adds[e, m])
+            add_to_tile(spec, layout, records, row, hour, as_of_hour, m, columns.adds[e, m])
     if columns.order_bits[e] != 0:
         fold_order(
             spec, layout, records, row, columns.order_hash[e], columns.order_bits[e], hour,

@@ -3,7 +3,7 @@
 Read it bottom up: `judge_new_model` > `evaluate`, `decide` > `change`.
 """
 
-from segstream.core.compiled import compiled
+from segstream.core.compiled import compiled, inlined
 from segstream.core.layout import (
     C_AS_OF,
     C_ENTERED,
@@ -55,7 +55,7 @@ from segstream.core.spec import SpecArrays
 from segstream.core.vectors import fill_raw, nearest, scale, squared_distance
 
 
-@compiled
+@inlined
 def mark_dirty(records: Records, row: int) -> None:
     """Note that the record must be stored."""
     if records.dirty[row] == 0:
@@ -119,7 +119,7 @@ def change(
     mark_dirty(records, row)
 
 
-@compiled
+@inlined
 def index_of(model: ModelArrays, segment: int) -> int:
     """Return the row of a segment in the model; -1 where the model has it no longer."""
     for i in range(len(model.ids)):
@@ -128,7 +128,7 @@ def index_of(model: ModelArrays, segment: int) -> int:
     return -1
 
 
-@compiled
+@inlined
 def clear_pending(records: Records, row: int) -> None:
     """Forget a change that dwell held back and nothing points to any more."""
     if records.head[row, PENDING_SEGMENT] != NO_SEGMENT:
@@ -169,7 +169,7 @@ def decide(
     change(layout, model, records, out, row, event, to, reason, as_of)
 
 
-@compiled
+@inlined
 def evaluate(
     spec: SpecArrays, layout: Layout, model: ModelArrays, records: Records, out: Outputs,
     row: int, as_of: int,

@@ -8,7 +8,7 @@ Read it bottom up: `advance` > `run_instants` > `instant` > `turn`, and `advance
 """
 
 from segstream.core.columns import Columns
-from segstream.core.compiled import compiled
+from segstream.core.compiled import compiled, inlined
 from segstream.core.folding import fold
 from segstream.core.judging import decide, evaluate, judge_new_model, mark_dirty, write_change
 from segstream.core.layout import (
@@ -72,7 +72,7 @@ _ERASE = 7
 _CHANGES_PER_EVALUATION = 2
 
 
-@compiled
+@inlined
 def write_panel(records: Records, out: Outputs, row: int, hour: int, event: int) -> None:
     """Write one panel row from `out.raw`."""
     n = records.counters[N_PANEL]
@@ -86,7 +86,7 @@ def write_panel(records: Records, out: Outputs, row: int, hour: int, event: int)
     records.counters[N_PANEL] = n + 1
 
 
-@compiled
+@inlined
 def learn(totals: Totals, out: Outputs, best: int, distance: float) -> None:
     """Add the vector to the day's total of its nearest segment."""
     totals.counts[best] += 1
@@ -138,7 +138,7 @@ def end_record(
     mark_dirty(records, row)
 
 
-@compiled
+@inlined
 def outputs_full(records: Records, out: Outputs) -> bool:
     """Whether one more turn or event might not fit the room left."""
     changes = records.counters[N_CHANGES] + _CHANGES_PER_EVALUATION

@@ -32,6 +32,14 @@ N_LISTS: Final = 4
 # Each list's three columns in `lists`.
 OFFSET, LENGTH, CAPACITY = range(3)
 
+# Columns of `found`. The window sums stand for hours from FOUND_FROM to before FOUND_UNTIL; no
+# entry of `seen` or `orders` is of an hour before FOUND_OLDEST + which.
+FOUND_FROM, FOUND_UNTIL = 0, 1
+FOUND_OLDEST: Final = 2 - SEEN
+FOUND_SUMS: Final = 4
+END_OF_TIME: Final = 1 << 62
+"""An hour after all others."""
+
 # Counters the kernel keeps.
 (
     ARENA_USED, N_DIRTY, CLOCK_MS, CLOCK_MINUTE, DAY, N_CHANGES, N_PANEL, ENDED_SLOT,
@@ -133,6 +141,9 @@ class Records(NamedTuple):
     ----------
     head : shape (n, H)
     lists : shape (n, 12), offset, length, capacity of each list, in arena words
+    found : shape (n, 4 + W M)
+        What the last look through a row's lists found, so that the next can be spared; zeros
+        where nobody has looked. It follows from the lists and is not stored.
     arena : shape (words,)
     roster_next : shape (n,), next row of the same turn, -1 at the end
     roster_ends : shape (T, 2), first and last row of each turn, -1 where empty
@@ -143,6 +154,7 @@ class Records(NamedTuple):
 
     head: IntArray
     lists: IntArray
+    found: IntArray
     arena: IntArray
     roster_next: IntArray
     roster_ends: IntArray
@@ -212,6 +224,7 @@ class Layout(NamedTuple):
     n_slots: int
     n_measures: int
     n_attributes: int
+    n_windows: int
     keep_hours: int
 
 
@@ -232,5 +245,6 @@ def layout_of(spec: CompiledSpec) -> Layout:
         n_slots,
         n_measures,
         n_attributes,
+        len(windows),
         int(windows.max()) if len(windows) else 0,
     )

@@ -1,9 +1,12 @@
 """The arena's lists: sorted rows of words that grow in place or move to the arena's end."""
 
-from segstream.core.compiled import compiled
+from segstream.core.compiled import compiled, inlined
 from segstream.core.layout import (
     ARENA_USED,
     CAPACITY,
+    END_OF_TIME,
+    FOUND_OLDEST,
+    FOUND_UNTIL,
     LENGTH,
     MAX_ORDERS,
     MAX_TILES,
@@ -20,7 +23,7 @@ from segstream.core.layout import (
 GROWTH = 2
 
 
-@compiled
+@inlined
 def has_room(layout: Layout, records: Records, row: int) -> bool:
     """Whether one more event of this row surely fits the arena's free words."""
     need = 0
@@ -30,7 +33,7 @@ def has_room(layout: Layout, records: Records, row: int) -> bool:
     return bool(records.counters[ARENA_USED] + need <= len(records.arena))
 
 
-@compiled
+@inlined
 def find(layout: Layout, records: Records, row: int, which: int, key: int) -> tuple[int, bool]:
     """Arena position of the first entry with a key >= `key`, and whether it is equal."""
     width = layout.widths[which]
@@ -47,7 +50,7 @@ def find(layout: Layout, records: Records, row: int, which: int, key: int) -> tu
     return at, at < end and records.arena[at] == key
 
 
-@compiled
+@inlined
 def insert(layout: Layout, records: Records, row: int, which: int, at: int, key: int) -> int:
     """Make a zeroed entry with `key` at arena position `at`; returns its position."""
     width = layout.widths[which]
@@ -83,23 +86,35 @@ def remove(layout: Layout, records: Records, row: int, which: int, at: int) -> N
     records.lists[row, 3 * which + LENGTH] -= width
 
 
-@compiled
+@inlined
 def drop_older(layout: Layout, records: Records, row: int, which: int, hour: int) -> None:
     """Keep the entries of `seen` or `orders` whose hour (their second word) is after `hour`."""
+    if records.found[row, FOUND_OLDEST + which] > hour:
+        return
     width = layout.widths[which]
     offset = records.lists[row, 3 * which + OFFSET]
     end = offset + records.lists[row, 3 * which + LENGTH]
-    kept = offset
+    kept, oldest = offset, END_OF_TIME
     for at in range(offset, end, width):
         if records.arena[at + 1] > hour:
+            oldest = min(oldest, records.arena[at + 1])
             if kept != at:
                 for i in range(width):
                     records.arena[kept + i] = records.arena[at + i]
             kept += width
     records.lists[row, 3 * which + LENGTH] = kept - offset
+    records.found[row, FOUND_OLDEST + which] = oldest
 
 
-@compiled
+@inlined
+def set_hour(records: Records, row: int, which: int, at: int, hour: int) -> None:
+    """Write the hour of the entry of `seen` or `orders` at arena position `at`."""
+    records.arena[at + 1] = hour
+    oldest = records.found[row, FOUND_OLDEST + which]
+    records.found[row, FOUND_OLDEST + which] = min(oldest, hour)
+
+
+@inlined
 def drop_oldest_order(layout: Layout, records: Records, row: int) -> None:
     """Forget the order of the earliest hour (of equals, the lowest hash) over the limit."""
     width = layout.widths[ORDERS]
@@ -114,7 +129,7 @@ def drop_oldest_order(layout: Layout, records: Records, row: int) -> None:
     remove(layout, records, row, ORDERS, oldest)
 
 
-@compiled
+@inlined
 def drop_tiles(layout: Layout, records: Records, row: int, hour: int) -> None:
     """Drop tiles that no window at `hour` or later can reach."""
     width = layout.widths[TILES]
@@ -145,19 +160,20 @@ def merge_oldest_tiles(layout: Layout, records: Records, row: int) -> None:
             records.arena[at + m] += records.arena[at + width + m]
         records.arena[at] = records.arena[at + width]
         remove(layout, records, row, TILES, at + width)
+        records.found[row, FOUND_UNTIL] = 0
 
 
-@compiled
+@inlined
 def tile_at(layout: Layout, records: Records, row: int, hour: int) -> int:
     """Arena position of the tile of an hour, made where there is none."""
     at, found = find(layout, records, row, TILES, hour)
     return at if found else insert(layout, records, row, TILES, at, hour)
 
 
-@compiled
+@inlined
 def remember(layout: Layout, records: Records, row: int, event_hash: int, hour: int) -> None:
     """Add an event id to the memory of the row."""
     at, found = find(layout, records, row, SEEN, event_hash)
     if not found:
         at = insert(layout, records, row, SEEN, at, event_hash)
-        records.arena[at + 1] = hour
+        set_hour(records, row, SEEN, at, hour)

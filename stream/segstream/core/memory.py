@@ -12,6 +12,7 @@ from segstream.core.layout import (
     CLOCK_MINUTE,
     CLOCK_MS,
     DAY,
+    FOUND_SUMS,
     HOUR_MS,
     LENGTH,
     MINUTE_MS,
@@ -46,6 +47,7 @@ def new_records(layout: Layout, sweep_minutes: int) -> Records:
     return Records(
         np.zeros((_FIRST_ROWS, layout.width), dtype=np.int64),
         np.zeros((_FIRST_ROWS, 3 * N_LISTS), dtype=np.int64),
+        np.zeros((_FIRST_ROWS, FOUND_SUMS + layout.n_windows * layout.n_measures), dtype=np.int64),
         np.zeros(_FIRST_WORDS, dtype=np.int64),
         np.full(_FIRST_ROWS, -1, dtype=np.int64),
         np.full((sweep_minutes, 2), -1, dtype=np.int64),
@@ -66,6 +68,7 @@ def grown(records: Records, rows: int) -> Records:
     return records._replace(
         head=longer(records.head),
         lists=longer(records.lists),
+        found=longer(records.found),
         roster_next=longer(records.roster_next),
         dirty=longer(records.dirty),  # type: ignore[arg-type]
         dirty_rows=longer(records.dirty_rows),

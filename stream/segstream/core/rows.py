@@ -11,7 +11,7 @@ they happened, so that a file can be sorted before any event is built.
 
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -26,10 +26,12 @@ from segstream.core.events import (
     Moment,
     Parsed,
     epoch_ms,
+    epochs_ms,
     parse_json_lines,
 )
 from segstream.core.fields import Getter, Scope, Table, compile_value, filled
 from segstream.core.mapping import Mapping
+from segstream.core.spec import IntArray
 from segstream.errors import BadEventError, ConfigError
 
 NO_TIME: Final = int(np.iinfo(np.int64).min)
@@ -52,15 +54,9 @@ class Plan:
         Epoch ms or `NO_TIME`.
     """
 
-    rows: list[int] = field(default_factory=list)
-    rules: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-
-    def add(self, row: int, rule: int, time: int) -> None:
-        """Append one event."""
-        self.rows.append(row)
-        self.rules.append(rule)
-        self.times.append(time)
+    rows: Sequence[int]
+    rules: Sequence[int]
+    times: Sequence[int] | IntArray
 
 
 class RowReader(Protocol):
@@ -103,10 +99,8 @@ class ContractRows:
         except UNREADABLE:
             stamps = []
         if len(stamps) == n:
-            times = [t if type(t := one.ts) is int else epoch_ms(t) for one in stamps]
-        else:
-            times = [_stamp(payload) for payload in payloads]
-        return Plan(list(range(n)), [0] * n, times)
+            return Plan(range(n), [0] * n, epochs_ms([one.ts for one in stamps]))
+        return Plan(range(n), [0] * n, [_stamp(payload) for payload in payloads])
 
     def parse(
         self, payloads: Sequence[bytes], lines: Sequence[int], rules: Sequence[int]
@@ -170,12 +164,16 @@ class MappedRows:
 
     def plan(self, payloads: Sequence[bytes], lines: Sequence[int]) -> Plan:
         """Say which events these rows make; never raises for bad rows."""
-        plan = Plan()
+        rows: list[int] = []
+        rules: list[int] = []
+        times: list[int] = []
         decoded = decode_rows(payloads, self._declared, self._width)
         for at, (row, line) in enumerate(zip(decoded, lines, strict=True)):
             for rule in self._route(row, line):
-                plan.add(at, rule, self._time(row, line, rule))
-        return plan
+                rows.append(at)
+                rules.append(rule)
+                times.append(self._time(row, line, rule))
+        return Plan(rows, rules, times)
 
     def parse(
         self, payloads: Sequence[bytes], lines: Sequence[int], rules: Sequence[int]

@@ -1,6 +1,6 @@
 """Turns: which minute is a customer's, and the rosters that keep their order."""
 
-from segstream.core.compiled import compiled
+from segstream.core.compiled import compiled, inlined
 from segstream.core.layout import (
     CLOCK_MINUTE,
     CUSTOMERS,
@@ -21,7 +21,7 @@ from segstream.core.layout import (
 )
 
 
-@compiled
+@inlined
 def last_turn_minute(policy: Policy, records: Records, row: int) -> int:
     """Minute of the last completed instant at which the row had its turn."""
     clock = records.counters[CLOCK_MINUTE]
@@ -29,13 +29,13 @@ def last_turn_minute(policy: Policy, records: Records, row: int) -> int:
     return int(clock - (clock - own) % policy.sweep_minutes)
 
 
-@compiled
+@inlined
 def turn_of(policy: Policy, customer_hash: int) -> int:
     """Return which minute of the sweep is the customer's."""
     return int((customer_hash & 0x7FFFFFFFFFFFFFFF) % policy.sweep_minutes)
 
 
-@compiled
+@inlined
 def is_daily_turn(policy: Policy, customer_hash: int, minute: int) -> bool:
     """Whether this turn is the one of the day at which the customer is learned from."""
     sweeps = 1440 // policy.sweep_minutes
@@ -43,7 +43,7 @@ def is_daily_turn(policy: Policy, customer_hash: int, minute: int) -> bool:
     return bool((minute % 1440) // policy.sweep_minutes == own)
 
 
-@compiled
+@inlined
 def in_panel(policy: Policy, customer_hash: int) -> bool:
     """Whether the hash has the panel's number of leading zero bits."""
     if policy.panel_bits == 0:
@@ -69,6 +69,7 @@ def begin(layout: Layout, policy: Policy, records: Records, row: int, hour: int)
     head = records.head[row]
     customer_hash = head[HASH]
     head[:] = 0
+    records.found[row, :] = 0
     head[HASH] = customer_hash
     head[LIVE] = 1
     head[FIRST_HOUR] = hour

@@ -9,9 +9,13 @@ import math
 
 import numpy as np
 
-from segstream.core.compiled import allocating, compiled
+from segstream.core.compiled import allocating, compiled, inlined
 from segstream.core.layout import (
+    END_OF_TIME,
     FIRST_HOUR,
+    FOUND_FROM,
+    FOUND_SUMS,
+    FOUND_UNTIL,
     LENGTH,
     NEVER,
     OFFSET,
@@ -42,15 +46,27 @@ HOURS_PER_DAY = 24.0
 HOURS_PER_YEAR = 8765.82
 
 
-@compiled
+@inlined
 def window_sums(
     spec: SpecArrays, layout: Layout, records: Records, row: int, hour: int, sums: IntArray
 ) -> None:
     """Fill `sums[w, m]` with measure m over window w at `hour`; the last row is the lifetime."""
-    n_windows = len(spec.windows)
-    sums[:] = 0
-    for m in range(layout.n_measures):
-        sums[n_windows, m] = records.head[row, layout.totals + m]
+    found = records.found[row]
+    if hour < found[FOUND_FROM] or hour >= found[FOUND_UNTIL]:
+        sum_tiles(spec, layout, records, row, hour)
+    n_measures = layout.n_measures
+    for m in range(n_measures):
+        for w in range(layout.n_windows):
+            sums[w, m] = found[FOUND_SUMS + w * n_measures + m]
+        sums[layout.n_windows, m] = records.head[row, layout.totals + m]
+
+
+@compiled
+def sum_tiles(spec: SpecArrays, layout: Layout, records: Records, row: int, hour: int) -> None:
+    """Find the window sums of a row at `hour`, and the hour in which a tile leaves a window."""
+    found = records.found[row]
+    found[FOUND_SUMS:] = 0
+    found[FOUND_FROM], found[FOUND_UNTIL] = hour, END_OF_TIME
     width = 1 + layout.n_measures
     offset = records.lists[row, 3 * TILES + OFFSET]
     at = offset + records.lists[row, 3 * TILES + LENGTH] - width
@@ -58,14 +74,16 @@ def window_sums(
         age = hour - records.arena[at]
         if age >= layout.keep_hours:
             break
-        for w in range(n_windows):
+        for w in range(layout.n_windows):
             if age < spec.windows[w]:
+                until = records.arena[at] + spec.windows[w]
+                found[FOUND_UNTIL] = min(found[FOUND_UNTIL], until)
                 for m in range(layout.n_measures):
-                    sums[w, m] += records.arena[at + 1 + m]
+                    found[FOUND_SUMS + w * layout.n_measures + m] += records.arena[at + 1 + m]
         at -= width
 
 
-@compiled
+@inlined
 def recency_days(layout: Layout, head: IntArray, slot: int, hour: int) -> float:
     """Days since the slot's last event; since the first of any kind where it has none."""
     last = head[layout.slots + 2 * slot + 1]
@@ -74,7 +92,7 @@ def recency_days(layout: Layout, head: IntArray, slot: int, hour: int) -> float:
     return float(max(hour - last, 0) / HOURS_PER_DAY)
 
 
-@compiled
+@inlined
 def gap_days(spec: SpecArrays, layout: Layout, head: IntArray, slot: int) -> float:
     """Mean days between the events of a slot; NaN before the second."""
     count = head[layout.totals + spec.slot_measure[slot]]
@@ -85,7 +103,7 @@ def gap_days(spec: SpecArrays, layout: Layout, head: IntArray, slot: int) -> flo
     return float((last - first) / HOURS_PER_DAY / (count - 1))
 
 
-@compiled
+@inlined
 def usual_days(spec: SpecArrays, layout: Layout, head: IntArray, slot: int, hour: int) -> float:
     """Days since the first event of a slot over how many it had; 0 where it had none."""
     count = head[layout.totals + spec.slot_measure[slot]]
@@ -117,7 +135,7 @@ def attribute_feature(spec: SpecArrays, layout: Layout, head: IntArray, j: int, 
     return 1.0
 
 
-@compiled
+@inlined
 def fill_raw(
     spec: SpecArrays, layout: Layout, records: Records, row: int, hour: int, out: Outputs
 ) -> None:
@@ -148,7 +166,7 @@ def fill_raw(
             out.raw[j] = attribute_feature(spec, layout, head, j, hour)
 
 
-@compiled
+@inlined
 def transform(spec: SpecArrays, j: int, raw: float) -> float:
     """Offset, clip and log of feature j; NaN stays NaN."""
     if math.isnan(raw):
@@ -162,7 +180,7 @@ def transform(spec: SpecArrays, j: int, raw: float) -> float:
     return float(value / spec.scale[j])
 
 
-@compiled
+@inlined
 def scale(spec: SpecArrays, model: ModelArrays, raw: FloatArray, scaled: FloatArray) -> None:
     """Fill `scaled` with the model's view of `raw`; what is missing takes the panel's median."""
     for j in range(len(raw)):
@@ -172,7 +190,7 @@ def scale(spec: SpecArrays, model: ModelArrays, raw: FloatArray, scaled: FloatAr
         scaled[j] = (value - model.mean[j]) * model.weight[j]
 
 
-@compiled
+@inlined
 def squared_distance(a: FloatArray, b: FloatArray) -> float:
     """Sum of squared differences, in index order."""
     total = 0.0
@@ -182,7 +200,7 @@ def squared_distance(a: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@compiled
+@inlined
 def nearest(model: ModelArrays, scaled: FloatArray) -> tuple[int, float]:
     """Index of the nearest centre (the lower of equals) and its squared distance."""
     best, best_distance = -1, math.inf
