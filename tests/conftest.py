@@ -25,12 +25,13 @@ _COMMON = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
+settings.register_profile("quick", settings(max_examples=5, **_COMMON))  # type: ignore[arg-type]
 settings.register_profile("ci", settings(max_examples=50, **_COMMON))  # type: ignore[arg-type]
 settings.register_profile(
     "thorough",
     settings(max_examples=1000, **_COMMON),  # type: ignore[arg-type]
 )
-# SEGSTREAM_HYPOTHESIS=thorough searches twenty times longer than `make check`.
+# `make check` asks for `quick`; `thorough` searches twenty times longer than `make test`.
 settings.load_profile(os.environ.get("SEGSTREAM_HYPOTHESIS", "ci"))
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -1,5 +1,7 @@
 """The event contract: profiles, duplicates, lateness and dead letters."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,15 @@ from tests.core.one_customer import SPEC, features_of, fed, made
 from tests.core.strategies import START_MS
 
 from segstream.core.columns import ColumnBuilder
-from segstream.core.events import DEAD_LETTER_CODES, Event, Item, parse_json, parse_json_lines
+from segstream.core.events import (
+    DEAD_LETTER_CODES,
+    Event,
+    Item,
+    epoch_ms,
+    epochs_ms,
+    parse_json,
+    parse_json_lines,
+)
 
 # ---- profiles --------------------------------------------------------------------------------
 
@@ -130,6 +140,22 @@ def test_the_jump_is_from_the_clock() -> None:
     """Sixty days ahead is fine, and from there sixty more; the first event may be any time."""
     steps = [made("visit", number=i, ts=START_MS + i * 60 * DAY_MS) for i in range(4)]
     assert dead_of(*steps) == []
+
+
+_AWARE = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))]))
+# Around a whole millisecond, and at the last microsecond that a float of seconds can tell.
+_HARD = st.sampled_from(
+    [datetime(2026, 1, 1, 0, 0, 0, us, tzinfo=UTC) for us in (0, 999, 1000, 999_999)]
+    + [datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
+    + [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=(1 << 51) + d) for d in (-1, 0, 1)]
+)
+
+
+@given(st.lists(_AWARE | _HARD), st.lists(st.integers(0, 1 << 45), max_size=2))
+def test_times_of_many_are_those_of_each(moments: list[datetime], numbers: list[int]) -> None:
+    """Times read together are to the millisecond those read one by one, in any year."""
+    for some in (moments, [*moments, *numbers]):
+        assert epochs_ms(some).tolist() == [epoch_ms(one) for one in some]
 
 
 def test_without_a_currency_any_is_taken() -> None:
