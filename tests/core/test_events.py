@@ -154,7 +154,8 @@ _HARD = st.sampled_from(
 @given(st.lists(_AWARE | _HARD), st.lists(st.integers(0, 1 << 45), max_size=2))
 def test_times_of_many_are_those_of_each(moments: list[datetime], numbers: list[int]) -> None:
     """Times read together are to the millisecond those read one by one, in any year."""
-    for some in (moments, [*moments, *numbers]):
+    alone: list[int | datetime] = [*moments]
+    for some in (alone, [*alone, *numbers]):
         assert epochs_ms(some).tolist() == [epoch_ms(one) for one in some]
 
 
