@@ -111,6 +111,8 @@ class _Coder:
 
     def codes(self, name: str, texts: Sequence[str | None]) -> IntArray:
         """Return the texts' numbers, `NONE` where there is none."""
+        if texts and texts[0] is None and texts.count(None) == len(texts):
+            return np.full(len(texts), NONE, dtype=np.int64)
         found: dict[str | None, int] = dict.fromkeys(texts, NONE)
         if len(found) == 1 and None in found:
             return np.full(len(texts), NONE, dtype=np.int64)
@@ -165,9 +167,7 @@ def _order_columns(chosen: Folded, coder: _Coder) -> Table:
 def _lines(chosen: Folded, coder: _Coder) -> tuple[Table, IntArray]:
     """Every line, also those that name no product, and what each event adds to the spend."""
     at = np.flatnonzero((chosen.kind == PURCHASE) | (chosen.kind == RETURN))
-    lists = [_lines_of(chosen.events[i]) for i in at.tolist()]
-    sizes = np.array([len(lines) for lines in lists], dtype=np.int64)
-    flat = [line for lines in lists for line in lines]
+    flat, sizes = _flat(chosen.where(at).events)
     amounts: list[float | None] = [line.amount for line in flat]
     if None in amounts:
         amounts = [item_amount(line) for line in flat]
@@ -184,9 +184,14 @@ def _lines(chosen: Folded, coder: _Coder) -> tuple[Table, IntArray]:
     return table, np.where(chosen.kind == RETURN, -spend, spend)
 
 
-def _lines_of(event: Event) -> Sequence[Any]:
-    """Lines of an order; the event itself where it is one line."""
-    return event.items or (event,)
+def _flat(orders: Sequence[Event]) -> tuple[Sequence[Any], IntArray]:
+    """Lines of orders, and how many each has; an order without items is a line itself."""
+    items = [order.items for order in orders]
+    if not any(items):
+        return orders, np.ones(len(orders), dtype=np.int64)
+    lists = [found or (order,) for found, order in zip(items, orders, strict=True)]
+    sizes = np.array([len(lines) for lines in lists], dtype=np.int64)
+    return [line for lines in lists for line in lines], sizes
 
 
 def _stored(values: Sequence[float | None]) -> IntArray:
