@@ -8,7 +8,7 @@ PRODUCTS := .data/complete-journey-products.csv
 # Processes of `make test`, each with a Kafka of its own (about 1 GB). The live tests mostly wait.
 JOBS ?= 2
 
-.PHONY: help demo test check format quality reproduction bench chaos clean
+.PHONY: help demo test check format quality reproduction bench stack-test chaos clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -76,6 +76,10 @@ reproduction: $(VENV)/dev $(VENV)/kernel ## five published studies: as published
 
 bench: $(VENV)/dev $(VENV)/kernel $(FEED) ## speed and size; writes benchmarks/results/
 	@$(BIN)/python -m benchmarks.bench
+
+stack-test: $(VENV)/dev $(VENV)/kernel ## docker-compose.yml's roles without Docker: fed, hurt, asked
+	@deploy/need.sh
+	@$(BIN)/python -m tests.stack
 
 chaos: $(VENV)/dev $(VENV)/kernel ## kill everything at random under load, then compare; needs Redis, Java, Maven
 	@$(BIN)/python -m benchmarks.chaos --kills 100 --seed 1

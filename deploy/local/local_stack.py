@@ -70,6 +70,8 @@ class LocalStack:
         A directory of its own; made by `up`, removed by `down`.
     prometheus
         Whether to start Prometheus too.
+    prometheus_files
+        Files of its folder, prometheus.yml among them; what is found in `targets` where absent.
     kafka_properties
         Broker properties added to those of `segstream`'s, or in their place.
 
@@ -88,13 +90,14 @@ class LocalStack:
         folder: Path,
         *,
         prometheus: bool = False,
+        prometheus_files: Mapping[str, str] | None = None,
         kafka_properties: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self._placed = self._read()
         parts: list[Part] = [Redis(), Kafka(kafka_properties)]
         if prometheus or Prometheus.name in self._placed:
-            parts.append(Prometheus())
+            parts.append(Prometheus(prometheus_files))
         self._parts = {part.name: part for part in parts}
         self._watchdog: Watchdog | None = None
 

@@ -140,11 +140,20 @@ class Kafka:
 
 
 class Prometheus:
-    """Prometheus, scraping whatever is listed in its folder `targets`."""
+    """Prometheus, scraping whatever is listed in its folder `targets`.
+
+    Parameters
+    ----------
+    files
+        Written to its folder; a prometheus.yml among them stands in place of that one.
+    """
 
     name = "prometheus"
     port_count = 1
     stop_patience_s = 10.0
+
+    def __init__(self, files: Mapping[str, str] | None = None) -> None:
+        self._files = dict(files or {})
 
     def address(self, ports: Sequence[int]) -> str:
         """URL of the server."""
@@ -162,6 +171,8 @@ class Prometheus:
             f"    file_sd_configs: [{{files: ['{folder}/targets/*.json']}}]\n",
             "utf-8",
         )
+        for name, text in self._files.items():
+            (folder / name).write_text(text, "utf-8")
 
     def command(self, folder: Path, ports: Sequence[int]) -> list[str]:
         """Return the command line."""

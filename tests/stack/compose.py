@@ -12,7 +12,7 @@ import yaml
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMPOSE: Final = ROOT / "docker-compose.yml"
 ENV: Final = ROOT / ".env"
-_VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def document(variables: Mapping[str, str]) -> dict[str, Any]:
 
     def value(found: re.Match[str]) -> str:
         name, default = found.groups()
+        if name is None:
+            return "$"
         return variables.get(name) or default if default is not None else variables[name]
 
     # Comments may speak of variables.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from importlib import resources
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 import jsonschema
 import pytest
+import yaml
 from deploy.local.jars import kafka_version
 from deploy.local.parts import Redis, broker_properties
 from tests.stack.compose import COMPOSE, ENV, ROOT, document, dotenv, services
@@ -76,7 +78,7 @@ def test_order(name: str) -> None:
     for other, wait in SERVICES[name].get("depends_on", {}).items():
         check = SERVICES[other].get("healthcheck", {})
         once = wait["condition"] == "service_completed_successfully"
-        assert once == (other == "topics")
+        assert once == (other in ("topics", "key"))
         assert once or other in OURS or check["test"]
 
 
@@ -89,12 +91,16 @@ def test_mounts(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_commands_parse(name: str) -> None:
-    """Each role's command line is one that the program takes."""
-    program, *words = services(dotenv())[name].command
-    command: click.Command = {"segstream": segstream, "segstream-producers": producers}[program]
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command = command.commands[words.pop(0)]
-    assert command.make_context(name, list(words)).params
+    """Each command line of a role, also within a shell's, is one that the program takes."""
+    programs: dict[str, click.Command] = {"segstream": segstream, "segstream-producers": producers}
+    said = " ".join(services(dotenv())[name].command)
+    lines = re.findall(r"\b(segstream(?:-producers)?) ([^>|;&]*)", said)
+    assert lines
+    for program, rest in lines:
+        command, words = programs[program], shlex.split(rest)
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        assert command.make_context(name, words).params
 
 
 def test_configuration() -> None:
@@ -105,6 +111,16 @@ def test_configuration() -> None:
     assert "--namespace shop" in SERVICES["producer"]["command"]
     assert settings.namespace == "shop"
     assert read_campaigns(ROOT / "deploy/compose/campaigns.toml").campaign
+
+
+def test_every_role_is_scraped() -> None:
+    """Prometheus asks each service that serves its metrics on 9100, each in a job of its own."""
+    config = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text("utf-8"))
+    jobs = [(job["job_name"], job["dns_sd_configs"][0]) for job in config["scrape_configs"]]
+    serving = {name for name in OURS if "--metrics-port 9100" in str(OURS[name]["command"])}
+    assert sorted(name for name, _ in jobs) == sorted(f"segstream-{name}" for name in serving)
+    assert all(f"segstream-{found['names'][0]}" == name for name, found in jobs)
+    assert all(found["port"] == 9100 for _, found in jobs)
 
 
 def test_servers_are_those_of_the_tests() -> None:

@@ -1,0 +1,51 @@
+"""`make stack-test`: docker-compose.yml's roles without Docker, fed, hurt and asked."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from deploy.local.process import StackError
+from tests.stack.report import faults, report
+from tests.stack.scenario import Plan, run
+
+
+def main() -> int:
+    """Run, report; 1 where something is wrong."""
+    parser = argparse.ArgumentParser(prog="stack-test", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=Plan.seconds, help="length of the feed")
+    parser.add_argument("--rate", type=int, default=Plan.rate, help="events a second")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="as `make test` runs it: no image's kernels, no backlog",
+    )
+    parser.add_argument(
+        "--kernels",
+        type=Path,
+        help="folder of the image's kernels; compiled first where it is not there",
+    )
+    parser.add_argument("--keep", type=Path, help="an empty folder, kept with all logs")
+    asked = parser.parse_args()
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - begun:5.0f} s] {text}", flush=True)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = asked.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        kernels = asked.kernels or (None if asked.short else folder / "image")
+        plan = Plan(asked.rate, asked.seconds, backlog=not asked.short, kernels=kernels)
+        try:
+            found = run(folder, plan, say)
+        except (AssertionError, StackError) as error:
+            print(f"WRONG: {error}\nstack-test: did not get to its end")
+            return 1
+    print("\n".join(report(found, plan)))
+    return 1 if faults(found, plan) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""One run of the whole: started, fed, hurt, asked.
+
+1. the image's kernels are compiled, where asked for
+2. Kafka, Redis and Prometheus; then the services in the order of docker-compose.yml
+3. the feed begins; a worker is killed, then the active trainer; each is started again at once
+4. where the feed is long enough both trainers stay away for a while, so that a backlog grows
+5. when all is applied: audit, every panel, every alert
+"""
+
+import json
+import os
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deploy.local.local_stack import LocalStack
+from deploy.local.process import wait_until
+from tests.stack.asking import Asked, Prometheus
+from tests.stack.compose import dotenv, services
+from tests.stack.crew import IMAGE, Crew, Member, program_path
+from tests.stack.place import kafka_properties, place_of, prometheus_files
+
+PATIENCE_S: Final = 180.0
+# Longer than a replay waits for a trainer that makes no progress would be no backlog any more.
+AWAY_S: Final = 25.0
+LAG: Final = "SegstreamLag"
+ROLES: Final = ("worker", "trainer", "insights", "campaign", "serve", "explore")
+# Of a customer of the synthetic shop; 64 counted.
+EVENTS_A_YEAR: Final = 60
+PARTITIONS: Final = 6
+# A worker's gauges are at most this old.
+GAUGE_S: Final = 6.0
+AUDIT: Final = ["segstream", "audit", "--config", "/etc/segstream/segstream.toml"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes
+    ----------
+    backlog
+        Whether both trainers stay away for `AWAY_S`, so that the lag alert fires.
+    kernels
+        A folder with the image's kernels, compiled first where it is not there; None for the
+        checkout's own cache.
+    """
+
+    rate: int = 5_000
+    seconds: int = 180
+    backlog: bool = True
+    kernels: Path | None = None
+
+    @property
+    def events(self) -> int:
+        """Messages to send."""
+        return self.rate * self.seconds
+
+    @property
+    def customers(self) -> int:
+        """As many as make that many events in a year, and some more."""
+        return self.events // EVENTS_A_YEAR
+
+    @property
+    def feed(self) -> str:
+        """The producer's FEED: a year with a drift late in it, and faults of every kind."""
+        return (
+            f"synthetic --currency USD --customers {self.customers} --days 365"
+            f" --drift abrupt --drift-day 260"
+            f" --late 0.01 --duplicates 0.01 --out-of-order 0.01 --bad 0.002 --now"
+            f" --rate {self.rate} --limit {self.events}"
+        )
+
+
+@dataclass
+class Found:
+    """What a run showed."""
+
+    took_s: dict[str, float] = field(default_factory=dict)
+    sent: int = 0
+    audit: str = ""
+    messages: int = 0
+    served: int = 0
+    panels: list[Asked] = field(default_factory=list)
+    alerts: list[Asked] = field(default_factory=list)
+    broken_rules: list[str] = field(default_factory=list)
+    lag_fired: list[tuple[float, float]] = field(default_factory=list)
+    ended_s: float = 0.0
+    compiled: list[str] = field(default_factory=list)
+
+
+def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Found:
+    """Run the plan in an empty folder; raises `AssertionError` where something does not go on."""
+    found, begun = Found(), time.time()
+    if plan.kernels is not None and not plan.kernels.exists():
+        _compile(plan.kernels)
+        found.took_s["compile"] = time.time() - begun
+        say(f"kernels compiled in {found.took_s['compile']:.0f} s")
+    variables = dotenv() | {"FEED": plan.feed, "WORKERS": "2"}
+    known = services(variables)
+    ports = Crew.ports_of(known)
+    with LocalStack(
+        folder / "stack", prometheus=True, prometheus_files=prometheus_files(ports),
+        kafka_properties=kafka_properties(known["kafka"].environment),
+    ) as stack:  # fmt: skip
+        crew = Crew(known, place_of(stack, folder), ports, plan.kernels)
+        try:
+            _play(crew, plan, found, say)
+            _ask(stack, found, begun)
+        finally:
+            crew.close()
+    return found
+
+
+def _compile(kernels: Path) -> None:
+    env = os.environ | {"NUMBA_CPU_NAME": "generic", "PATH": program_path()}
+    command = ["sh", str(IMAGE / "compile.sh"), str(kernels)]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+
+
+def _play(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None]) -> None:
+    began = time.time()
+    crew.run("topics")
+    crew.run("key")
+    for name in ROLES:
+        crew.start(name)
+    for name in ROLES:
+        crew.wait_healthy(name)
+    found.took_s["start"] = time.time() - began
+    say(f"healthy after {found.took_s['start']:.0f} s; feeding {plan.rate:,} events/s")
+    (producer,) = crew.start("producer")
+    began = time.time()
+    _hurt(crew, plan, found, say, began)
+    assert producer.process.wait(plan.seconds + PATIENCE_S) == 0, producer.log.read_text()
+    found.took_s["feed"] = time.time() - began
+    found.sent = _sent(producer)
+    say(f"{found.sent:,} sent in {found.took_s['feed']:.0f} s; waiting until all is applied")
+    began = time.time()
+    time.sleep(GAUGE_S)
+    applied = wait_until(lambda: _lags(crew) == [0.0] * PARTITIONS, PATIENCE_S)
+    assert applied, f"not all is applied, lag by partition: {_lags(crew)}"
+    found.audit = crew.run("topics", *AUDIT, patience_s=PATIENCE_S)
+    found.took_s["drained"] = time.time() - began
+    found.served = _served(crew)
+    crew.check()
+    log = crew.folder / "data/log.jsonl"
+    found.messages = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
+    found.compiled = crew.compiled()
+
+
+def _hurt(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None], began: float) -> None:
+    """Kill a worker and the active trainer, and see who goes on."""
+
+    def until(share: float) -> None:
+        time.sleep(max(0.0, began + share * plan.seconds - time.time()))
+
+    until(0.25)
+    crew.kill("worker-1")
+    crew.restart("worker-1")
+    say("worker-1 killed and started again")
+    until(0.4)
+    active = _active(crew)
+    crew.kill(active.name)
+    took = time.time()
+    crew.restart(active.name)
+    assert wait_until(lambda: _active(crew, but=active.name).port > 0, PATIENCE_S)
+    found.took_s["standby"] = time.time() - took
+    say(f"{active.name} killed; another closed a day {found.took_s['standby']:.0f} s later")
+    if not plan.backlog:
+        return
+    until(0.6)
+    for name in ("trainer-1", "trainer-2"):
+        crew.kill(name)
+    say(f"both trainers killed, for {AWAY_S:.0f} s")
+    time.sleep(AWAY_S)
+    crew.start("trainer")
+
+
+def _active(crew: Crew, but: str = "") -> Member:
+    """The trainer that closes days since it was started."""
+    found: list[Member] = []
+
+    def look() -> bool:
+        trainers = [m for m in crew.members.values() if m.service.name == "trainer"]
+        found.extend(m for m in trainers if m.name != but and _days(m) > 0)
+        return bool(found)
+
+    assert wait_until(look, PATIENCE_S), "no trainer closes a day"
+    return found[-1]
+
+
+def _days(member: Member) -> float:
+    return sum(_metric(member, "segstream_days_closed_total"))
+
+
+def _lags(crew: Crew) -> list[float]:
+    """Lag of each partition that a worker holds, as gauges say that are set every 5 s."""
+    crew.check()
+    workers = [m for m in crew.members.values() if m.service.name == "worker"]
+    return [lag for worker in workers for lag in _metric(worker, "segstream_lag_messages")]
+
+
+def _served(crew: Crew) -> int:
+    """Customers that the API has in segments, asked with the key that was made for the Explorer."""
+    key = (crew.folder / "data/explorer").read_text("utf-8").strip()
+    url = f"http://127.0.0.1:{crew.members['serve-1'].port}/segments"
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - our own address
+        return int(json.loads(answer.read())["customers"])
+
+
+def _metric(member: Member, name: str) -> list[float]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{member.port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return []
+    return [float(x) for x in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)]
+
+
+def _sent(producer: Member) -> int:
+    """The count that the producer verified against the broker."""
+    said = producer.log.read_text("utf-8", errors="replace")
+    count = re.search(r"([\d,]+) events sent in", said)
+    assert count, said
+    return int(count[1].replace(",", ""))
+
+
+def _ask(stack: LocalStack, found: Found, begun: float) -> None:
+    # Longer than a gauge is set, and than an alert takes to clear.
+    time.sleep(10.0)
+    found.ended_s = time.time()
+    prometheus = Prometheus(stack.prometheus, begun, found.ended_s)
+    found.panels, found.alerts = prometheus.panels(), prometheus.alerts()
+    found.broken_rules = prometheus.broken_rules()
+    found.lag_fired = prometheus.firing(LAG)
