@@ -14,7 +14,7 @@ from typing import Final
 
 from deploy.local.jars import kafka_version
 
-from benchmarks import end_to_end, latency, quality, recovery, speed
+from benchmarks import end_to_end, latency, quality, recovery, serving, speed
 from benchmarks.live import redis_version
 from benchmarks.results import Row, Services, table, write
 
@@ -33,6 +33,7 @@ LIVE: Final[dict[str, Callable[[], Iterator[Row]]]] = {
     "latency_ms": latency.latency,
     "takeover_s": recovery.takeover,
     "sweep_redis": recovery.sweep_redis,
+    "serve": serving.serve,
 }
 CASES: Final[dict[str, Callable[[], Iterator[Row]]]] = {
     **speed.CASES,

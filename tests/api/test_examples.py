@@ -1,4 +1,4 @@
-"""The requests of docs/api.md work as they stand, and the document's examples are of their types."""
+"""The requests of docs/api.md work as they stand; examples of the document are of their types."""
 
 import json
 import re

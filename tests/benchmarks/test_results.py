@@ -74,7 +74,7 @@ def test_every_promised_case_is_there() -> None:
     assert set(CASES) == {
         "in_process", "cpu_per_event", "sweep", "complete_journey", "bytes_per_customer", "refit",
         "refit_beside",
-        "quality", "end_to_end", "latency_ms", "takeover_s", "sweep_redis",
+        "quality", "end_to_end", "latency_ms", "takeover_s", "sweep_redis", "serve",
     }  # fmt: skip
     assert {"ari", "sse_ratio", "changes_per_customer_year", "undone_28_days",
             "silence_days_median"} <= {m.key for m in MEASURES}  # fmt: skip

@@ -41,6 +41,11 @@ class Roles:
         self.trainers.append(self._start("trainer", "trainer", *options))
         return self.trainers[-1]
 
+    def add_serve(self, port: int) -> subprocess.Popen[bytes]:
+        """Start the HTTP API on loopback."""
+        self.trainers.append(self._start("serve", "serve", "--port", str(port)))
+        return self.trainers[-1]
+
     def log(self, number: int = 0) -> str:
         """What a process said; the last one started, unless told which."""
         return self._paths[number - 1].read_text()

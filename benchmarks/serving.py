@@ -1,0 +1,181 @@
+"""Look-ups and what-ifs over HTTP beside a stream of events, everything on one machine.
+
+    python -m benchmarks.serving PORT KIND RATE SECONDS CUSTOMERS
+
+is the client, in a process of its own: requests become due at a constant rate and are sent on
+kept connections with plain asyncio streams, since httpx costs more than the server. A latency is
+counted from the moment at which the request was due, so a server (or client) that falls behind
+makes it longer and not better.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import msgspec
+import numpy as np
+from deploy.local.process import free_ports
+from kafka import KafkaProducer
+
+from benchmarks import latency, live, synthetic
+from benchmarks.results import Row, row
+from segstream.adapters.kafka_models import model_key
+
+Kind = Literal["look_ups", "what_ifs"]
+KINDS: Final[tuple[Kind, ...]] = ("look_ups", "what_ifs")
+CUSTOMERS: Final = 20_000
+EVENTS_PER_S: Final = 10_000
+REQUESTS_PER_S: Final = 2_000
+P99_MS: Final = 30.0
+SECONDS: Final = 10.0
+RUNS: Final = 3
+_CONNECTIONS: Final = 16
+_REACHED: Final = 0.98
+"""Of the rate: the last requests are still under way when the time is over."""
+_SPARE_S: Final = 4.0
+
+
+# ---- client ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one run came to; latencies in ms."""
+
+    per_s: float
+    p50: float
+    p99: float
+    failed: int
+
+
+def requests(kind: Kind, customers: int, total: int) -> list[bytes]:
+    """Requests as bytes, of customers drawn evenly."""
+    drawn = np.random.default_rng(synthetic.SEED).integers(0, customers, total).tolist()
+    if kind == "look_ups":
+        ids = [synthetic.customer_id(who) for who in drawn]
+        return [f"GET /customers/{i} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for i in ids]
+    bodies = [b'{"features":{"spend_112d":%d,"orders_112d":%d}}' % (who, who % 40) for who in drawn]
+    head = "POST /assign HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
+    return [head.format(len(body)).encode() + body for body in bodies]
+
+
+async def ask(port: int, made: Sequence[bytes], rate: int) -> Answered:
+    """Send requests as they become due."""
+    took: list[float] = []
+    failed = 0
+    waiting = iter(enumerate(made))
+    begun = time.perf_counter() + 0.1
+
+    async def one_connection() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number, request in waiting:
+            due = begun + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
+            failed += not head.startswith(b"HTTP/1.1 200 ")
+            took.append(time.perf_counter() - due)
+        writer.close()
+
+    await asyncio.gather(*(one_connection() for _ in range(_CONNECTIONS)))
+    seconds = time.perf_counter() - begun
+    p50, p99 = np.percentile(np.array(took) * 1000, (50, 99)).tolist()
+    return Answered(len(took) / seconds, p50, p99, failed)
+
+
+# ---- case -----------------------------------------------------------------------------------
+
+
+def serve(seconds: float = SECONDS, customers: int = CUSTOMERS, runs: int = RUNS) -> Iterator[Row]:
+    """One worker, caught up; the stream and the requests begin together."""
+    with live.bench() as bench:
+        shop = bench.shop()
+        try:
+            _publish_model(shop)
+            shop.send(latency.history(customers))
+            shop.start(1)
+            shop.until(shop.drained)
+            (port,) = free_ports(1)
+            shop.roles.add_serve(port)
+            shop.until(lambda: _ready(port))
+            for kind in KINDS:
+                found = [
+                    _beside_a_stream(shop, port, kind, seconds, customers) for _ in range(runs)
+                ]
+                yield from _rows(kind, found)
+        finally:
+            shop.close()
+
+
+def _publish_model(shop: live.Shop) -> None:
+    """The worker keeps to a model of its own; the API finds it in the topic, as a trainer's."""
+    model = live.fixed_model()
+    producer = KafkaProducer(bootstrap_servers=shop.place.kafka.bootstrap)
+    try:
+        body = msgspec.json.encode(model)
+        producer.send(shop.place.names.models, body, model_key(model.number)).get(timeout=30)
+    finally:
+        producer.close()
+
+
+def _ready(port: int) -> bool:
+    asked = ["curl", "-sf", f"http://127.0.0.1:{port}/readyz"]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def _beside_a_stream(
+    shop: live.Shop, port: int, kind: Kind, seconds: float, customers: int
+) -> tuple[Answered, float]:
+    """Answers, and the events a second that were sent meanwhile."""
+    stream = latency.start_producer(shop, EVENTS_PER_S, seconds + _SPARE_S, customers)
+    time.sleep(_SPARE_S / 2)
+    given = (port, kind, REQUESTS_PER_S, seconds, customers)
+    command = [sys.executable, "-m", "benchmarks.serving", *map(str, given)]
+    asked = subprocess.run(command, capture_output=True, check=True)
+    told = msgspec.json.decode(stream.communicate()[0])
+    shop.until(_settled(shop))
+    answered = msgspec.json.decode(asked.stdout, type=Answered)
+    if answered.failed:
+        raise RuntimeError(f"{answered.failed} requests were not answered with 200")
+    return answered, told["events"] / told["seconds"]
+
+
+def _settled(shop: live.Shop) -> Callable[[], bool]:
+    """Whether the worker has caught up: the next run begins without a backlog."""
+    before = shop.offsets()
+
+    def settled() -> bool:
+        nonlocal before
+        time.sleep(0.5)
+        former, before = before, shop.offsets()
+        return former == before
+
+    return settled
+
+
+def _rows(kind: Kind, found: Sequence[tuple[Answered, float]]) -> Iterator[Row]:
+    case = f"serve/{kind}"
+    rates = [one.per_s for one, _ in found]
+    yield row(case, "requests_per_s", rates, _REACHED * REQUESTS_PER_S, "higher")
+    yield row(f"{case}/p50", "ms", [one.p50 for one, _ in found], None, "lower")
+    yield row(f"{case}/p99", "ms", [one.p99 for one, _ in found], P99_MS, "lower")
+    yield row(f"{case}/stream", "events_per_s", [sent for _, sent in found], None, "higher")
+
+
+def main(given: Sequence[str]) -> None:
+    """Be the client."""
+    port, kind, rate, seconds, customers = given
+    total = round(int(rate) * float(seconds))
+    made = requests(cast("Kind", kind), int(customers), total)
+    print(msgspec.json.encode(asyncio.run(ask(int(port), made, int(rate)))).decode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
