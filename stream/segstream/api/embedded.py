@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from segstream.adapters.file_sink import CHANGES
 from segstream.adapters.sqlite_store import FILE_NAME
@@ -187,11 +186,15 @@ def _chunk(path: Path, start: int) -> bytes:
 
 def _orders(view: View, slot: int) -> list[OrderDay]:
     """A customer's orders by day, out of the ledger."""
-    rows = view.ledger_of(slot)
-    found = []
-    for day in np.unique(rows[:, L_DAY]).tolist():
-        mine = rows[rows[:, L_DAY] == day]
-        bought = mine[mine[:, L_IS_ORDER] == 1]
-        spend = int(mine[:, L_SPEND].sum()) / UNITS_PER_ONE
-        found.append(OrderDay(iso_day(day), len(np.unique(bought[:, L_ORDER])), spend))
-    return found
+    orders: dict[int, set[int]] = {}
+    spend: dict[int, int] = {}
+    for row in view.ledger_of(slot).tolist():
+        day = row[L_DAY]
+        bought = orders.setdefault(day, set())
+        if row[L_IS_ORDER]:
+            bought.add(row[L_ORDER])
+        spend[day] = spend.get(day, 0) + row[L_SPEND]
+    return [
+        OrderDay(iso_day(day), len(orders[day]), spend[day] / UNITS_PER_ONE)
+        for day in sorted(orders)
+    ]

@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 from kafka.partitioner.default import murmur2
@@ -22,6 +22,7 @@ from segstream.api.board import Board
 from segstream.api.desks import Models, erase_event, erase_moment_ms
 from segstream.api.lens import Lens
 from segstream.api.looks import Look, Values
+from segstream.api.lookups import Found, Lookups
 from segstream.api.problems import ProblemError
 from segstream.api.records import Bench
 from segstream.api.sweep import SweptView, loaded, read_partition
@@ -76,6 +77,7 @@ class LiveReader:
         self.redis = Redis.from_url(
             self._url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
+        self._lookups = Lookups(self.redis)
         followed = {"models": self._models, "changes": self._changes, "sweep": self._sweeps}
         tasks = [
             asyncio.create_task(self._for_ever(name, follow)) for name, follow in followed.items()
@@ -191,7 +193,7 @@ class LiveReader:
         number = partition_of(customer_id, n)
         return range(number, number + 1)
 
-    async def _read(self, partition: int, customer_id: str) -> tuple[Any, Any, Any]:
+    async def _read(self, partition: int, customer_id: str) -> Found:
         """Record, clock and adopted model, of one moment.
 
         Raises
@@ -199,19 +201,13 @@ class LiveReader:
         ProblemError
             503 where Redis does not answer.
         """
-        namespace = self._settings.namespace
-        name = keys.record(namespace, partition, customer_id).encode("utf-8", "surrogatepass")
         try:
-            async with self.redis.pipeline(transaction=True) as pipe:
-                pipe.get(name)
-                pipe.hmget(keys.meta(namespace, partition), [keys.STATE, keys.MODEL])
-                blob, (state, model) = await pipe.execute()
+            return await self._lookups.read(self._settings.namespace, partition, customer_id)
         except (RedisError, OSError, TimeoutError) as error:
             raise ProblemError(
                 503, "away", f"expected Redis to answer, got {type(error).__name__}; try again",
                 Retry_After="2",
             ) from error  # fmt: skip
-        return blob, state, model
 
     def _lens(self, number: int) -> Lens:
         """Lens of a model by its number."""
