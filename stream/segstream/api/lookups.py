@@ -1,6 +1,6 @@
 """Records out of Redis for many askers: what is asked while one request is under way goes together.
 
-A request of its own for each look costs three times the CPU of the rest of the answer.
+One request for many looks: the client's work per request is shared by all of them.
 """
 
 import asyncio
