@@ -63,12 +63,14 @@ def last_panel(feed: Feed, settings: Settings) -> FloatArray:
 
 
 def sample(raw: FloatArray, generator: np.random.Generator) -> PanelRows:
-    """A bootstrap sample as a day's panel."""
+    """A bootstrap sample as a day's panel; who is drawn twice is two members, each day the same."""
     n = len(raw)
+    drawn = np.sort(generator.integers(0, n, n))
+    copy = np.arange(n) - np.searchsorted(drawn, drawn)
     keys = np.zeros((n, at.N_PANEL_COLUMNS), dtype=np.int64)
-    keys[:, at.P_HASH] = np.arange(1, n + 1)
+    keys[:, at.P_HASH] = 1 + drawn * n + copy
     keys[:, at.P_EVENT] = at.NOT_AN_EVENT
-    return PanelRows(keys, np.ascontiguousarray(raw[generator.integers(0, n, n)]))
+    return PanelRows(keys, np.ascontiguousarray(raw[drawn]))
 
 
 def ids_under(spec: CompiledSpec, model: Model, raw: FloatArray) -> IntArray:
@@ -128,16 +130,21 @@ def table(found: Sequence[Kept]) -> Iterator[str]:
         yield f"| {feed} | {k} | {shares} | {well} of {len(same)} | {ari:.2f} |"
 
 
+def outcomes(seeds: int) -> Iterator[Kept]:
+    """Every feed that is there, at every k."""
+    settings = Settings()
+    for feed in (feed for feed in FEEDS if feed.present()):
+        raw = last_panel(feed, settings)
+        for k in K:
+            yield from (kept(feed.title, raw, settings, k, seed) for seed in range(seeds))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args(arguments)
-    settings, found = Settings(), []
-    for feed in (feed for feed in FEEDS if feed.present()):
-        raw = last_panel(feed, settings)
-        found += [kept(feed.name, raw, settings, k, s) for k in K for s in range(given.seeds)]
-    print("\n".join(table(found)))
+    print("\n".join(table(list(outcomes(given.seeds)))))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 Streams both retail feeds through the engine with its default settings and compares the end with
 scikit-learn's K-Means on the same features. Beside it stands river's own K-Means on the same
-stream, started better than it starts itself.
+stream, started better than it starts itself. Then the planted drift and the no-op refits, of 20
+seeds each.
 
     python -m benchmarks.quality
+    python -m benchmarks.quality --seeds 0
     python -m benchmarks.quality --all-k --json
     python -m benchmarks.quality --trade-off
 """
@@ -17,7 +19,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from benchmarks import tradeoff
+from benchmarks import noop, planted, tradeoff
 from benchmarks.feeds import FEEDS, ONLINE_RETAIL, Feed, Replay, parse, whole_orders
 from benchmarks.figures import Figures, figures_of
 from benchmarks.plain_river import HALFLIFE, RiverFigures, run_river, traffic_of
@@ -263,7 +265,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     verdicts = [r.met for m in every for r in rows(m) if r.met is not None]
     print(f"{sum(verdicts)} of {len(verdicts)} targets met")
+    if asked.seeds:
+        _print_drift(asked.seeds)
     return 0
+
+
+def _print_drift(seeds: int) -> None:
+    found = list(planted.outcomes(list(planted.SCENARIOS), range(seeds)))
+    print("", "Planted drift", "", *planted.table(found), *planted.verdicts(found), sep="\n",
+          flush=True)  # fmt: skip
+    kept = noop.table(list(noop.outcomes(seeds)))
+    print("", "Nothing has changed: who keeps its segment", "", *kept, sep="\n")
 
 
 def _print_trade_off(replays: dict[Feed, Replay]) -> None:
@@ -281,7 +293,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--all-k", action="store_true", help="also 4 and 6 segments")
-    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    parser.add_argument("--json", action="store_true", help="of the feeds, for machines")
+    parser.add_argument("--seeds", type=int, default=20, help="of planted drift; 0 for none")
     parser.add_argument("--trade-off", action="store_true", help="one choice changed at a time")
     parser.add_argument("--halflife", type=float, default=HALFLIFE, help="of river's K-Means")
     return parser

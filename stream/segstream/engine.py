@@ -22,15 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from segstream.adapters.playbook_files import named_playbook
 from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.dead_letters import Code, DeadLetterWatch
-from segstream.core.layout import N_PANEL_COLUMNS
 from segstream.core.model import Model, check_model
-from segstream.core.partition import DeadLetter, PanelRows, Partition, Taken
+from segstream.core.open_panel import OpenPanel, panel_rows
+from segstream.core.partition import DeadLetter, Partition, Taken
 from segstream.core.purchases import encode_block
 from segstream.core.trainer import Trainer
 from segstream.core.trainer_state import TrainerState
@@ -123,7 +122,8 @@ class Engine:
         self.partition.set_panel_bits(claim.trainer.panel_bits)
         self._epoch, self._n = claim.epoch, claim.outbox.n
         self.position = claim.position
-        self._panel = [_rows(block, self.spec.n_features) for block in claim.panel]
+        n_features = self.spec.n_features
+        self._panel = OpenPanel([panel_rows(b.keys, b.raw, n_features) for b in claim.panel])
         limit = self.settings.dead_letters.max_share
         self._watch = DeadLetterWatch(limit, claim.position.dead_flags)
 
@@ -219,9 +219,8 @@ class Engine:
 
     def _close_day(self) -> None:
         """Step the trainer with the day that closed, and adopt what it made."""
-        self._panel.append(self.partition.take_panel())
-        rows = _joined(self._panel, self.spec.n_features)
-        self._panel, self._new_day = [], True
+        rows = self._panel.close(self.partition)
+        self._new_day = True
         if self._fixed is None:
             before = self.trainer_state.model
             self.trainer_state = self.trainer.close_day(
@@ -255,8 +254,6 @@ class Engine:
         self._store.commit(self._batch(taken, position, outbox, purchases))  # 4
         self._n, self.position = outbox.n, position
         self.changes_written += len(taken.changes)
-        if len(taken.panel.keys):
-            self._panel.append(taken.panel)
         self._sink.publish(outbox)  # 5
 
     def _bought(self) -> bytes:
@@ -264,6 +261,7 @@ class Engine:
         return encode_block(self.partition.purchases()) if self.settings.insights.enabled else b""
 
     def _batch(self, taken: Taken, position: Position, outbox: Outbox, purchases: bytes) -> Batch:
+        panel, anew = self._panel.store(taken)
         return Batch(
             epoch=self._epoch,
             position=position,
@@ -271,9 +269,9 @@ class Engine:
             records=taken.records,
             ended=taken.ended,
             outbox=outbox,
-            panel=PanelBlock(taken.panel.keys.tobytes(), taken.panel.raw.tobytes()),
+            panel=PanelBlock(panel.keys.tobytes(), panel.raw.tobytes()),
             ledger=taken.ledger.tobytes(),
-            new_day=self._new_day,
+            new_day=self._new_day or anew,
             trainer=self.trainer_state if self._new_day else None,
             models=self._new_models,
             purchases=purchases,
@@ -323,16 +321,3 @@ def _dead_lines(dead: Sequence[DeadLetter], chunk: Chunk | None) -> tuple[bytes,
             line.payload_base64 = base64.b64encode(payload).decode()
         lines.append(msgspec.json.encode(line))
     return tuple(lines)
-
-
-def _rows(block: PanelBlock, n_features: int) -> PanelRows:
-    keys = np.frombuffer(block.keys, dtype=np.int64).reshape(-1, N_PANEL_COLUMNS)
-    return PanelRows(keys, np.frombuffer(block.raw, dtype=np.float64).reshape(-1, n_features))
-
-
-def _joined(blocks: Sequence[PanelRows], n_features: int) -> PanelRows:
-    empty = _rows(PanelBlock(), n_features)
-    return PanelRows(
-        np.concatenate([empty.keys, *(b.keys for b in blocks)]),
-        np.concatenate([empty.raw, *(b.raw for b in blocks)]),
-    )

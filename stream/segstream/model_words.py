@@ -18,6 +18,8 @@ def iso_day(day: int) -> str:
 
 def command_words(command: Command) -> str:
     """Say what was asked for."""
+    if command.brought is not None:
+        return f"import of {len(command.brought.segments)} segments"
     if command.model is None:
         return command.kind
     if command.kind == "rollback":

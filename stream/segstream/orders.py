@@ -26,7 +26,7 @@ class Left:
     Attributes
     ----------
     day
-        The UTC day at whose end it takes effect.
+        The UTC day at whose end it takes effect; empty for the first one.
     before
         Commands that come first, one a day.
     until
@@ -102,7 +102,7 @@ def leave(kept: ModelHistory, order: Order) -> Left:
     kept.give(order.command)
     # A fit is asked for when one day closes, and serves when the next does.
     fits = order.command.kind == "recluster"
-    day = iso_day(standing.open_day + len(before) + fits)
+    day = iso_day(standing.open_day + len(before) + fits) if standing.open_day >= 0 else ""
     model = standing.trainer.model
     return Left(order.command, order.what, day, before, model.version if model else None)
 

@@ -172,7 +172,8 @@ class Batch:
     purchases
         A block of `segstream.core.purchases`, for insights; a store may drop it.
     new_day
-        Whether the open day began within the batch: panel blocks before it are dropped.
+        Whether panel blocks before it are dropped: the open day began within the batch, or the
+        rows of somebody who left are among them.
     models
         Models made within the batch, in order.
     """

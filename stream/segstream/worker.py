@@ -43,6 +43,7 @@ from segstream.core.columns import ColumnBuilder
 from segstream.core.dead_letters import DeadLetterWatch
 from segstream.core.events import Event, Parsed, epoch_ms, parse_json_lines
 from segstream.core.model import Model
+from segstream.core.open_panel import OpenPanel, panel_rows
 from segstream.core.partition import DayTotals, DeadLetter, PanelRows, Partition, Taken
 from segstream.core.spec import CompiledSpec, IntArray, text_hash
 from segstream.core.turns import turn_of
@@ -161,7 +162,8 @@ class PartitionWorker:
         self.partition.load(meta, self._adopted_model(), iter(stored))
         self._known = len(stored)
         self._watch = DeadLetterWatch(settings.dead_letters.max_share, claim.watch)
-        self._panel = list(await self._tasks.store.panel())
+        blocks, n_features = await self._tasks.store.panel(), self._spec.n_features
+        self._panel = OpenPanel([panel_rows(b.keys, b.raw, n_features) for b in blocks])
         model = self.partition.model
         self.partition.set_panel_bits(model.panel_bits if model else 0)
 
@@ -335,7 +337,6 @@ class PartitionWorker:
         evidence = list(piece.evidence)
         while not self.partition.run(piece.until):
             evidence.append(self._evidence())
-            self._panel = []
             self.partition.open_day()
             if piece.one_day:
                 break
@@ -362,9 +363,8 @@ class PartitionWorker:
 
     def _evidence(self) -> bytes:
         """The closed day of this partition, for the trainer."""
-        blocks = [*self._panel, _block(self.partition.take_panel())]
-        panel = PanelBlock(b"".join(b.keys for b in blocks), b"".join(b.raw for b in blocks))
-        return self._encoded(self.partition.day_totals(), panel)
+        panel = self._panel.close(self.partition)
+        return self._encoded(self.partition.day_totals(), _block(panel))
 
     def _encoded(self, totals: DayTotals, panel: PanelBlock) -> bytes:
         told = DayEvidence(
@@ -411,15 +411,14 @@ class PartitionWorker:
         ended = [
             (int(turn_of(turns, text_hash(customer_id))), customer_id) for customer_id in taken.left
         ]
+        panel, anew = self._panel.store(taken)
         return LogBatch(
             outbox.out.n, offset, taken.meta, self._adoption, outbox, taken.records, new, ended,
-            _block(taken.panel), bool(outbox.evidence), self._watch.flags,
+            _block(panel), bool(outbox.evidence) or anew, self._watch.flags,
         )  # fmt: skip
 
     def _after_commit(self, taken: Taken) -> None:
         self._known = taken.meta.next_slot
-        if len(taken.panel.keys):
-            self._panel.append(_block(taken.panel))
 
     def _dead(self, dead: Sequence[DeadLetter], records: Sequence[Record]) -> tuple[bytes, ...]:
         return tuple(

@@ -146,6 +146,7 @@ class Engine:
             self.store.pop(slot, None)
         self.changes += taken.changes
         self.dead += [(self.given + letter.index, letter.code) for letter in taken.dead]
+        self.panel = [row for row in self.panel if row[0] not in taken.gone]
         for key, raw in zip(taken.panel.keys, taken.panel.raw, strict=True):
             event = int(key[P_EVENT])
             self.panel.append(

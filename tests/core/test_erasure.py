@@ -1,12 +1,20 @@
 """Erasing a customer, and what still arrives of it."""
 
+import numpy as np
+import pytest
 from tests.core.decoding import told
-from tests.core.engine import DAY_MS, HOUR_MS, Engine, model_of, policy
+from tests.core.engine import DAY_MS, HOUR_MS, MINUTE_MS, Engine, model_of, parts, policy
 from tests.core.strategies import START_MS
 
+from segstream.adapters.memory import MemorySink, MemorySource, MemoryStore
 from segstream.core.changes import Change
 from segstream.core.events import Event
-from segstream.core.spec import CompiledSpec, Feature, Measure, Spec
+from segstream.core.layout import N_PANEL_COLUMNS, P_HASH
+from segstream.core.open_panel import OpenPanel
+from segstream.core.partition import PanelRows
+from segstream.core.spec import CompiledSpec, Feature, Measure, Spec, text_hash
+from segstream.engine import Engine as App
+from segstream.settings import Settings
 
 SPEC = Spec((Measure("visits", ("visit",), "event"),), (Feature("visits", "count", "visits"),))
 MODEL = model_of(SPEC, [[0.0], [5.0]])
@@ -107,6 +115,57 @@ def test_an_erasure_sent_twice_counts_once() -> None:
     assert (e.meta.skipped, e.meta.customers) == (1, 1)
     assert reasons(e.changes) == [("first", 1)]
     assert e.meta == many.meta
+
+
+def members(rows: PanelRows) -> set[int]:
+    return set(rows.keys[:, P_HASH].tolist())
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_panel_vectors_leave_with_the_erased(back: bool) -> None:
+    """Rows of the open day that a store has go; those of who came back since stay."""
+    partition, panel = parts(CompiledSpec(SPEC), policy()), OpenPanel(())
+    day_ends = (START_MS // DAY_MS + 1) * DAY_MS
+    ann, bob = text_hash("ann"), text_hash("bob")
+    partition.stage([visit("ann", day_ends, 0), visit("bob", day_ends, 1)])
+    partition.run((day_ends + 23 * HOUR_MS) // MINUTE_MS)
+    while not partition.run((day_ends + 2 * DAY_MS) // MINUTE_MS - 1):
+        panel.close(partition)
+        partition.open_day()
+    stored, anew = panel.store(partition.take())
+    assert (members(stored), anew) == ({ann, bob}, False)
+    now = day_ends + 2 * DAY_MS - MINUTE_MS
+    again = [visit("ann", now + 1, 3)] if back else []
+    partition.stage([erase("ann", now, 2), *again])
+    partition.run()
+    stored, anew = panel.store(partition.take())
+    assert (members(stored), anew) == ({bob}, True)
+    partition.stage([])
+    days = []
+    while not partition.run((now + DAY_MS + MINUTE_MS) // MINUTE_MS):
+        days.append(members(panel.close(partition)))
+        partition.open_day()
+    assert days == [{bob}, {ann, bob} if back else {bob}]
+
+
+def test_the_state_keeps_no_vector_of_the_erased() -> None:
+    """The embedded engine rewrites the open day's panel in the batch that erases."""
+    store, sink = MemoryStore(), MemorySink()
+    day = (START_MS // DAY_MS + 1) * DAY_MS
+    shop = [visit(f"c{i}", day + i, i) for i in range(40)]
+    shop += [visit(f"c{i}", day + 2 * DAY_MS - HOUR_MS + i, 40 + i) for i in range(40)]
+    settings = Settings(measures=SPEC.measures, features=SPEC.features)
+
+    def stored(log: list[Event]) -> set[int]:
+        engine = App(settings, store, sink)
+        engine.run(MemorySource([b""] * len(log), list(log), f"log of {len(log)}"))
+        blocks = [np.frombuffer(b.keys, dtype=np.int64) for b in store.claim().panel]
+        return set(np.concatenate(blocks).reshape(-1, N_PANEL_COLUMNS)[:, P_HASH].tolist())
+
+    before = stored(shop)
+    left = next(i for i in range(40) if text_hash(f"c{i}") in before)
+    after = stored([erase(f"c{left}", day + 2 * DAY_MS - HOUR_MS + 50, 99)])
+    assert before - after == {text_hash(f"c{left}")}
 
 
 def test_erasing_nobody() -> None:

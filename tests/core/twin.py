@@ -196,6 +196,8 @@ class Twin:
         if c.segment is not None and self.model is not None:
             self._tell(c, self.model, None, reason, as_of, cause, (*nothing,), nothing)
         del self.customers[c.id]
+        member = signed(unsigned_hash(c.id))
+        self.panel = [row for row in self.panel if row[0] != member]
 
     # ---- decisions ----------------------------------------------------------------------
 

@@ -86,6 +86,38 @@ def test_commands_reach_the_trainer(place: Place, roles: Roles, tmp_path: Path) 
     assert check_messages(place)["command"] == 2
 
 
+def test_a_company_brings_its_segments(place: Place, roles: Roles, tmp_path: Path) -> None:
+    """Labels given while the roles run serve under their names; what fits nobody is refused."""
+    config = tmp_path / "segstream.toml"
+    config.write_text(f'namespace = "{place.namespace}"\n[kafka]\npartitions = 2\n')
+    where = ("--config", config, "--bootstrap", place.kafka.bootstrap)
+    shop = sorted({row.key.decode() for row in days(0, 12)})
+    kinds = [f"{customer},{('Gold', 'Silver')[i % 2]}" for i, customer in enumerate(shop)]
+    labels, odd = tmp_path / "labels.csv", tmp_path / "odd.csv"
+    labels.write_text("\n".join(("customer_id,segment", *kinds, "")))
+    odd.write_text("customer_id,segment\nstranger,Gold\nother,Silver\n")
+    roles.add_trainer()
+    roles.add("w")
+    first = steady(place, roles)[-1]
+    for path in (odd, labels):
+        given = answer("models", "import", "--labels", path, *where)
+        assert given["segments"] == ["Gold", "Silver"]
+        assert given["serves_until_then"] == first.version
+    waits = answer("models", "list", *where)["commands"]
+    assert waits == ["import of 2 segments"] * 2
+    assert not any(customer.encode() in body for body in kept(place).values() for customer in shop)
+    odd.write_text("customer_id,segment\nstranger,Gold\n")
+    with pytest.raises(SourceError, match="two segments or more"):
+        ask("models", "import", "--labels", odd, *where)
+    place.send(days(12, 20))
+    until(lambda: models(place)[-1].generation == 2, PATIENCE_S, roles.check)
+    found = steady(place, roles)[-1]
+    assert {s.name for s in found.segments} == {"Gold", "Silver"}
+    rows = answer("models", "list", *where)["models"]
+    assert [row["trigger"] for row in rows] == ["", "import", "import"]
+    assert "it knows none" in next(row["objection"] for row in rows if row["reason"] == "refused")
+
+
 def test_no_such_namespace(place: Place) -> None:
     """A namespace without topics, and brokers that are not there, are told with the remedy."""
     where = ("--bootstrap", place.kafka.bootstrap, "--namespace", place.namespace + "x")

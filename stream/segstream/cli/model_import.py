@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segstream.adapters.segment_files import read_centres, read_labels, read_titles
-from segstream.cli.models import Place, opened, tell
-from segstream.cli.options import json_option, state_option
+from segstream.cli.models import Place, opened, place_options, tell
+from segstream.core.brought import centres_brought, labels_brought
 from segstream.core.fitting import fit_scaling, panel_vectors
 from segstream.core.importing import (
     Outline,
@@ -20,12 +20,14 @@ from segstream.core.importing import (
     from_centres,
     from_labels,
     given_model,
+    title_of,
 )
 from segstream.core.model import Model
 from segstream.core.panel import Panel
 from segstream.core.trainer_state import Command
 from segstream.errors import StateError
 from segstream.orders import Order, leave, refuse_given
+from segstream.settings import compile_spec
 from segstream.view import View, open_view
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -37,30 +39,52 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
               help="Column segment and one per feature, in real units.")  # fmt: skip
 @click.option("--names", type=_FILE, metavar="CSV",
               help="Columns segment and name, maybe strategy: for numbered segments.")  # fmt: skip
-@state_option
-@json_option
+@place_options
 def import_(
-    labels: Path | None, centres: Path | None, names: Path | None, state: Path, as_json: bool
+    labels: Path | None, centres: Path | None, names: Path | None, place: Place, as_json: bool
 ) -> None:
     """Go on with your own segments and names: from labelled customers, or from centres.
 
-    The state needs events: the scaling is fitted on its customers. The names stay yours.
+    It needs events: the scaling is fitted on their customers. The names stay yours.
 
     \b
     Examples:
       segstream models import --labels customers.csv
       segstream models import --centres centres.csv --names names.csv
+      segstream models import --labels customers.csv --namespace shop
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     if (labels is None) == (centres is None):
         raise click.UsageError("expected --labels or --centres, one of them")
     titles = read_titles(names) if names else {}
-    model, told = made(open_view(state, None), labels, centres, titles)
-    with opened(Place(state)) as (kept, _):
+    if place.on_kafka:
+        _send(place, labels, centres, titles, as_json)
+        return
+    model, told = made(open_view(place.state, None), labels, centres, titles)
+    with opened(place) as (kept, _):
         refuse_given(kept)
         if not as_json:
             _print(model, told)
         what = f"let {len(model.segments)} imported segments serve"
         tell(leave(kept, Order(Command("promote", model=model), what)), as_json, told)
+
+
+def _send(
+    place: Place, labels: Path | None, centres: Path | None, titles: Mapping[str, Title],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Leave the segments to the trainer, which has the customers."""
+    with opened(place) as (kept, settings):
+        if labels is not None:
+            brought = labels_brought(read_labels(labels), titles)
+        else:
+            given = read_centres(centres or Path())
+            brought = centres_brought(compile_spec(settings), given, titles)
+        names = [title_of(segment, titles).name for segment in brought.segments]
+        what = f"let {len(names)} imported segments serve, fitted on that day's panel"
+        left = leave(kept, Order(Command("import", brought=brought), what))
+        tell(left, as_json, {"segments": names})
+    if not as_json:
+        click.echo("`segstream models list` says then what came of it.")
 
 
 def made(

@@ -279,7 +279,8 @@ def tell(left: Left, as_json: bool, more: Mapping[str, Any] | None = None) -> No
         }  # fmt: skip
         click.echo(json.dumps(told | dict(more or {})))
         return
-    click.echo(f"Noted: {left.what}. It takes effect when the UTC day {left.day} closes.")
+    when = f"the UTC day {left.day}" if left.day else "the first day"
+    click.echo(f"Noted: {left.what}. It takes effect when {when} closes.")
     if left.before:
         click.echo(f"Before it, one a day: {', '.join(map(command_words, left.before))}.")
     serves = f"model {left.until} serves" if left.until else "there is no model"

@@ -11,13 +11,14 @@
               vectors                      record ► features ► scaled vector ► nearest centre
               judging                      nearest centre ► policy ► change
           ► partition                    one partition's records and the steps on them
+          ► open_panel                   who is in the day's panel, and who has left it
           ► changes                      CloudEvents with ids, reasons and drivers
           ► campaigns                    which of them become a message, and to whom
           ► codec                        records as bytes
           ► purchases                    what a batch bought, as columns, for insights
     days  ► clusterer, fitting, trainer  the model's life
           ► portrait, playbook           figures beside all customers; names and what to do
-          ► importing                    a company's own segments as a model
+          ► importing, brought           a company's own segments as a model; sent to the trainer
           ► frequent                     purchases of a window read together
               likelihoods, baskets         who buys what, how surely; what is bought together
               insights                     what each segment buys

@@ -19,7 +19,7 @@ K_ALLOWED: Final = (3, 8)
 STEADY_ARI: Final = 0.8
 # Where there is no structure WCSS falls with k^(-2/F), by 18 % from two to three segments and 13 %
 # from three to four in four dimensions (W. Krzanowski and Y. Lai, Biometrics 44, 1988).
-WORTH_A_SEGMENT: Final = 0.3
+WORTH_A_SEGMENT: Final = 0.35
 BOOTSTRAPS: Final = 10
 # Silhouette is quadratic in the number of members.
 SILHOUETTE_MEMBERS: Final = 5_000

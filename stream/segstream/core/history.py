@@ -59,8 +59,13 @@ def history(
     last = {m.generation: m.version for m in models}
     shown = [m for m in models if every or m.revision == 0 or m is models[0]]
     rows = [_of_model(m, last[m.generation], of_version.get(m.version)) for m in shown]
-    rows += [_of_check(d) for d in decisions if d.objection and (every or d.gain is not None)]
+    rows += [_of_check(d) for d in decisions if d.objection and (every or _stands_out(d))]
     return sorted(rows, key=lambda row: row.day)
+
+
+def _stands_out(decision: Decision) -> bool:
+    """Whether a candidate was scored, or a person waits for what was refused."""
+    return decision.gain is not None or decision.trigger == "import"
 
 
 def _of_model(model: Model, last: str, decision: Decision | None) -> HistoryRow:

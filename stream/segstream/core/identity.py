@@ -153,22 +153,29 @@ def lineage(before: IntArray, after: IntArray, living: tuple[int, ...]) -> tuple
     ).reshape(len(new_ids), len(old_ids))
     of_new = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     of_old = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
-    found = [
-        _descent(n, row, of_new[row, :-1], of_old[:, :-1], living) for row, n in enumerate(new_ids)
-    ]
     gone = [i for i in living if i not in new_ids]
+    found = [
+        _descent(n, row, of_new[row, :-1], of_old[:, :-1], living, gone)
+        for row, n in enumerate(new_ids)
+    ]
     found.extend(Descent(i, "retired", _absorbed(i, living, of_old, new_ids)) for i in gone)
     return tuple(found)
 
 
 def _descent(
-    segment: int, row: int, of_new: FloatArray, of_old: FloatArray, living: tuple[int, ...]
-) -> Descent:
-    """Classify one new segment; shares of it, and of each old one."""
+    segment: int, row: int, of_new: FloatArray, of_old: FloatArray, living: tuple[int, ...],
+    gone: Sequence[int],
+) -> Descent:  # fmt: skip
+    """Classify one new segment; shares of it, and of each old one.
+
+    A segment that lives on has not merged into another, though half its customers have gone there.
+    """
     merged = [
         j
-        for j in range(len(living))
-        if of_old[row, j] >= SURVIVAL_SHARE and of_new[j] >= PART_SHARE
+        for j, old in enumerate(living)
+        if of_old[row, j] >= SURVIVAL_SHARE
+        and of_new[j] >= PART_SHARE
+        and (old in gone or old == segment)
     ]
     if len(merged) >= 2:
         return Descent(segment, "merged", tuple(living[j] for j in merged))

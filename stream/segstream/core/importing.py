@@ -7,7 +7,7 @@ The scaling is fitted on all living customers. Names are the company's and stay.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -106,7 +106,7 @@ def from_labels(ids: Sequence[str], scaled: FloatArray, labels: Sequence[Label])
         A customer has two labels, none is known, or a segment is too small.
     """
     rows = {customer: row for row, customer in enumerate(ids)}
-    _refuse_twice(labels)
+    refuse_twice(labels)
     known = [label for label in labels if label.customer_id in rows]
     if labels and not known:
         raise SourceError(
@@ -114,7 +114,7 @@ def from_labels(ids: Sequence[str], scaled: FloatArray, labels: Sequence[Label])
             f"none, the first {labels[0].customer_id!r} ({labels[0].place}); ids are as in the "
             "feed, see `segstream export customers`"
         )
-    segments = _sorted({label.segment for label in labels})
+    segments = sorted_segments({label.segment for label in labels})
     members = {segment: [] for segment in segments}  # type: dict[str, list[int]]
     for label in known:
         members[label.segment].append(rows[label.customer_id])
@@ -140,7 +140,13 @@ def agreement(
     return own.count(True) / max(1, len(own))
 
 
-def _refuse_twice(labels: Sequence[Label]) -> None:
+def refuse_twice(labels: Sequence[Label]) -> None:
+    """Refuse two labels of one customer.
+
+    Raises
+    ------
+    SourceError
+    """
     first: dict[str, Label] = {}
     for label in labels:
         before = first.setdefault(label.customer_id, label)
@@ -152,10 +158,20 @@ def _refuse_twice(labels: Sequence[Label]) -> None:
             )
 
 
-def _refuse_too_few(members: Mapping[str, Sequence[int]]) -> None:
-    if len(members) < 2:
-        got = ", ".join(map(repr, members)) or "none"
+def refuse_one_segment(segments: Collection[str]) -> None:
+    """Refuse labels that tell no segments apart.
+
+    Raises
+    ------
+    SourceError
+    """
+    if len(segments) < 2:
+        got = ", ".join(map(repr, segments)) or "none"
         raise SourceError(f"labels: expected two segments or more, got {got}; add another")
+
+
+def _refuse_too_few(members: Mapping[str, Sequence[int]]) -> None:
+    refuse_one_segment(members)
     for segment, rows in members.items():
         if len(rows) < LEAST_LABELLED:
             raise SourceError(
@@ -175,7 +191,7 @@ def _refuse_equal(segments: Sequence[str], centres: FloatArray) -> None:
             )
 
 
-def _sorted(segments: set[str]) -> tuple[str, ...]:
+def sorted_segments(segments: set[str]) -> tuple[str, ...]:
     """Numbers by value, then names."""
 
     def order(segment: str) -> tuple[int, int, str]:
@@ -202,6 +218,24 @@ def from_centres(
     SourceError
         An unknown feature, a value that is no number, a segment twice or too few.
     """
+    medians = np.array([_median(column) for column in raw.T])
+    given = check_centres(spec, centres, medians)
+    segments = tuple(centre.segment for centre in centres)
+    scaled = scaling.apply(panel_vectors(spec, given))
+    _refuse_equal(segments, scaled)
+    return Outline(segments, scaled, _assumed(spec, scaling, centres, medians))
+
+
+def check_centres(
+    spec: CompiledSpec, centres: Sequence[Centre], medians: FloatArray | None = None
+) -> FloatArray:
+    """Read centres in real units, shape (k, F); zeros stand for the medians where none are given.
+
+    Raises
+    ------
+    SourceError
+        An unknown feature, a value that is no number, a segment twice or too few.
+    """
     names = spec.spec.names
     for centre in centres:
         _refuse_unknown(centre, names)
@@ -212,13 +246,9 @@ def from_centres(
             "centres: expected two segments or more, each once, got "
             f"{twice + ' twice' if twice else len(counted)}; give one row per segment"
         )
-    medians = np.array([_median(column) for column in raw.T])
-    given = np.array([[_number(c, name, m) for name, m in zip(names, medians, strict=True)]
-                      for c in centres])  # fmt: skip
-    segments = tuple(centre.segment for centre in centres)
-    scaled = scaling.apply(panel_vectors(spec, given))
-    _refuse_equal(segments, scaled)
-    return Outline(segments, scaled, _assumed(spec, scaling, centres, medians))
+    absent = np.zeros(len(names)) if medians is None else medians
+    return np.array([[_number(c, name, m) for name, m in zip(names, absent, strict=True)]
+                     for c in centres])  # fmt: skip
 
 
 def _refuse_unknown(centre: Centre, names: Sequence[str]) -> None:
@@ -278,8 +308,7 @@ def given_model(
     SourceError
         A name is given twice, or for a segment that is not there.
     """
-    named = [title_of(segment, titles) for segment in outline.segments]
-    _refuse_names(outline.segments, titles, named)
+    named = check_titles(outline.segments, titles)
     clustering = assign(outline.centres, scaling.apply(panel.transformed))
     owned = tuple(
         msgspec.structs.replace(
@@ -297,6 +326,19 @@ def given_model(
 def _is_name(name: str) -> bool:
     """Whether tables and reports can show it; brackets are their markup."""
     return len(name) <= LONGEST_NAME and name.isprintable() and not set(name) & set("[]")
+
+
+def check_titles(segments: Sequence[str], titles: Mapping[str, Title]) -> list[Title]:
+    """Return each segment's name.
+
+    Raises
+    ------
+    SourceError
+        One is given twice, or for a segment that is not there, or cannot be shown.
+    """
+    named = [title_of(segment, titles) for segment in segments]
+    _refuse_names(segments, titles, named)
+    return named
 
 
 def _refuse_names(

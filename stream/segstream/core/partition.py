@@ -100,12 +100,15 @@ class Taken:
 
     Attributes
     ----------
+    gone
+        Hashes of who left, and of whom panel rows taken earlier must be dropped.
     moves : shape (n, 3), of each change: segment it left, segment it entered, reason code
     """
 
     records: StoredRows
     ended: list[int]
     left: list[str]
+    gone: list[int]
     changes: list[tuple[str, bytes]]
     moves: IntArray
     dead: list[DeadLetter]
@@ -132,6 +135,14 @@ class _Pending:
     left: list[str] = field(default_factory=list)
     panel_keys: list[IntArray] = field(default_factory=list)
     panel_raw: list[FloatArray] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+
+    def drop_panel(self, member: int) -> None:
+        """Take a customer's vectors out of the panel, by its hash."""
+        self.gone.append(member)
+        kept = [keys[:, at.P_HASH] != member for keys in self.panel_keys]
+        self.panel_keys = [k[rows] for k, rows in zip(self.panel_keys, kept, strict=True)]
+        self.panel_raw = [r[rows] for r, rows in zip(self.panel_raw, kept, strict=True)]
 
 
 class Partition:
@@ -320,6 +331,7 @@ class Partition:
         self._ids[slot] = ""
         self._pending.ended.append(slot)
         self._pending.left.append(customer_id)
+        self._pending.drop_panel(text_hash(customer_id))
         event = staged.position - 1
         erased = event >= 0 and staged.resume < 0 and staged.columns.kind[event] == ERASE
         if erased and staged.columns.slot[event] == slot:
@@ -387,6 +399,11 @@ class Partition:
             tuple(self._totals.errors.tolist()),
         )
 
+    def take_gone(self) -> list[int]:
+        """Hashes of who left since the last call: panel rows taken before are to be dropped."""
+        gone, self._pending.gone = self._pending.gone, []
+        return gone
+
     def take_panel(self) -> PanelRows:
         """Panel rows written since they were last taken."""
         pending = self._pending
@@ -439,8 +456,8 @@ class Partition:
         ledger = ledger_rows(staged.columns, self._spend) if staged else NO_LEDGER
         moves = np.concatenate([*pending.moves, _NO_MOVES])
         return Taken(
-            records, pending.ended, pending.left, pending.changes, moves, pending.dead, panel,
-            ledger, self.meta(),
+            records, pending.ended, pending.left, pending.gone, pending.changes, moves,
+            pending.dead, panel, ledger, self.meta(),
         )  # fmt: skip
 
     def purchases(self) -> Purchases | None:

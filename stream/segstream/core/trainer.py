@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from segstream.core import refit
+from segstream.core.brought import drawn
 from segstream.core.clusterer import PopulationKMeans, river_centres, river_kmeans
 from segstream.core.drift import calls, fresh_watch, observe
 from segstream.core.fitting import assign, choose_k, fit_scaling, fresh, panel_vectors, quality_of
@@ -38,11 +39,13 @@ from segstream.core.refit import Asked, Frame, Living, Proposal
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import (
     DECISIONS_KEPT,
+    Command,
     Decision,
     TrainerSettings,
     TrainerState,
     changed,
 )
+from segstream.errors import SourceError
 
 
 class Trainer:
@@ -99,9 +102,10 @@ class Trainer:
     ) -> TrainerState:
         if state.commands and len(panel):
             command, state = state.commands[0], changed(state, commands=state.commands[1:])
-            if command.kind == "promote" and command.model is not None:
+            state, given = self._given(state, command, day, panel)
+            if given is not None:
                 state = changed(state, waiting="", first_day=day)
-                return self._import(state, None, command.model, day, panel)
+                return self._import(state, None, given, day, panel)
         waiting = self._waiting_for(day, panel, first_ms)
         if waiting:
             return changed(state, waiting=waiting)
@@ -154,8 +158,9 @@ class Trainer:
         if command.kind == "rollback" and command.model is not None:
             again = restored(model, command.model, day, state.panel_bits)
             return self._roll_back(state, again, day, panel)
-        if command.kind == "promote" and command.model is not None:
-            return self._import(state, model, command.model, day, panel)
+        if command.kind == "import" or (command.kind == "promote" and command.model is not None):
+            state, given = self._given(state, command, day, panel)
+            return state if given is None else self._import(state, model, given, day, panel)
         if command.kind == "promote":
             refused = state.refused
             return self._promote(state, model, refused, day, panel) if refused else state
@@ -170,6 +175,24 @@ class Trainer:
             self._recorded(state, decision), model=model, checked_day=day, candidate=None
         )
         return self._begun(state, day, panel, ids[labels])
+
+    def _given(
+        self, state: TrainerState, command: Command, day: int, panel: Panel
+    ) -> tuple[TrainerState, Model | None]:
+        """Return the model that a person made, or makes of what a company brought.
+
+        What cannot be made is a decision with an objection: nobody is there to be told.
+        """
+        if command.kind == "promote":
+            return state, command.model
+        if command.kind != "import" or command.brought is None:
+            return state, None
+        try:
+            seed = self._settings.seed
+            return state, drawn(self._spec, command.brought, panel, day, seed)
+        except SourceError as error:
+            refused = Decision(day, "import", "no", 0.0, 0.0, 0.0, objection=str(error))
+            return self._recorded(state, refused), None
 
     def _import(
         self, state: TrainerState, living: Model | None, given: Model, day: int, panel: Panel
@@ -222,7 +245,7 @@ class Trainer:
         if called:
             watch = msgspec.structs.replace(state.watch, calls=(*state.watch.calls, day))
             state = changed(state, watch=watch)
-        elif day - state.checked_day < settings.refit_days:
+        elif day - state.checked_day < settings.refit_days and not self._chooses(state, day):
             return state
         ids = np.array([s.id for s in model.segments])[self._living(model, panel).labels]
         state = changed(state, seen=origin_of(panel.hashes, ids))
@@ -242,10 +265,15 @@ class Trainer:
         asked = Asked(
             Frame.of(scaling), scaling.apply(panel.transformed).tobytes(),
             living.centres.tobytes(), living.labels.tobytes(), day=day, trigger=trigger, k=k,
-            chooses_k=not commanded and 0 <= state.k_due <= day, starts=settings.starts,
+            chooses_k=not commanded and self._chooses(state, day), starts=settings.starts,
             seed=settings.seed, gate=settings.gate, commanded=commanded,
         )  # fmt: skip
         return changed(state, asked=asked, checked_day=day)
+
+    @staticmethod
+    def _chooses(state: TrainerState, day: int) -> bool:
+        """Whether the day has come on which a check chooses k anew."""
+        return 0 <= state.k_due <= day
 
     @staticmethod
     def _living(model: Model, panel: Panel) -> Living:

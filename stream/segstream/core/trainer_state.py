@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from segstream.core.brought import Brought
 from segstream.core.drift import DriftSettings, Watch
 from segstream.core.identity import Descent, Origin
 from segstream.core.model import Model
@@ -94,12 +95,13 @@ class Command(msgspec.Struct, frozen=True):
     kind
         `recluster` checks now, with `k` segments if given, and past the gate; `rollback` makes
         `model` serve again; `promote` takes the candidate that was refused last, or `model`, which
-        a person made: without a living model it is the first.
+        a person made: without a living model it is the first; `import` makes one of `brought`.
     """
 
-    kind: Literal["recluster", "rollback", "promote"]
+    kind: Literal["recluster", "rollback", "promote", "import"]
     k: int | None = None
     model: Model | None = None
+    brought: Brought | None = None
 
 
 class TrainerState(msgspec.Struct, frozen=True):
