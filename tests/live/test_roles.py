@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from deploy.local.local_stack import LocalStack
 from redis import Redis
@@ -15,7 +16,10 @@ from tests.live.chaos.shop import BASE, Row, expected, rows
 
 from segstream.adapters import redis_keys
 from segstream.core.changes import Change
-from segstream.kafka_settings import KafkaSettings
+from segstream.core.layout import MINUTE_MS, N_PANEL_COLUMNS, P_HASH
+from segstream.core.spec import text_hash
+from segstream.kafka_settings import DAY_MS, KafkaSettings
+from segstream.ports import PanelBlock
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +86,34 @@ def test_up(place: Place, roles: Roles) -> None:
     assert len(kept) > 40
     assert None in kept.values()
     assert end(up, signal.SIGTERM) == 0
+
+
+def members(place: Place) -> set[int]:
+    """Whose vectors the open day's panels hold, by hash."""
+    with Redis.from_url(place.redis) as redis:
+        keys = [redis_keys.panel(place.namespace, p) for p in place.partitions]
+        bodies = [body for key in keys for body in redis.lrange(key, 0, -1)]
+    blocks = [msgspec.msgpack.decode(body, type=PanelBlock).keys for body in bodies]
+    rows_of_keys = np.frombuffer(b"".join(blocks), dtype=np.int64).reshape(-1, N_PANEL_COLUMNS)
+    return set(rows_of_keys[:, P_HASH].tolist())
+
+
+def test_panel_vectors_leave_with_the_erased(place: Place, roles: Roles) -> None:
+    """Redis keeps no vector of an erased customer, though its day is open; the others' stay."""
+    opened = shop()[0].time_ms // DAY_MS
+    day = [row for row in shop() if row.time_ms // DAY_MS == opened]
+    place.send(day)
+    roles.add_trainer()
+    roles.add("w")
+    place.wait(day[-1].time_ms // MINUTE_MS, PATIENCE_S, roles.check)
+    before = members(place)
+    left = next(row.key.decode() for row in day if text_hash(row.key.decode()) in before)
+    at_ms = day[-1].time_ms + 1
+    gone = {"event_id": "gdpr-1", "customer_id": left, "ts": at_ms, "type": "erase"}
+    place.send([Row(left.encode(), msgspec.json.encode(gone), at_ms)])
+    until(lambda: text_hash(left) not in members(place), PATIENCE_S, roles.check)
+    assert before - members(place) == {text_hash(left)}
+    assert len(before) > 1
 
 
 def test_erase_key(place: Place, roles: Roles) -> None:
