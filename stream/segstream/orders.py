@@ -50,7 +50,10 @@ def promotion(kept: ModelHistory) -> Order:
     """
     _, standing = ready(kept)
     refused = standing.trainer.refused
-    waits = any(c.kind == "promote" and c.model is None for c in standing.trainer.commands)
+    waits = any(
+        c.kind == "promote" and c.model is None and c.brought is None
+        for c in standing.trainer.commands
+    )
     if refused is None or waits:
         got = "one that is promoted already" if waits else "none"
         raise StateError(

@@ -27,7 +27,7 @@ def hashed(count: int = len(IDS)) -> PanelRows:
 
 def told(state: TrainerState, brought: Brought, day: int, panel: PanelRows) -> TrainerState:
     """Close a day with the command as it comes off the topic."""
-    body = msgspec.msgpack.encode(Command("import", brought=brought))
+    body = msgspec.msgpack.encode(Command("promote", brought=brought))
     asked = msgspec.structs.replace(state, commands=(msgspec.msgpack.decode(body, type=Command),))
     return trainer().close_day(asked, DayTotals(day, (), (), ()), panel, 0)
 

@@ -81,7 +81,7 @@ def _send(
             brought = centres_brought(compile_spec(settings), given, titles)
         names = [title_of(segment, titles).name for segment in brought.segments]
         what = f"let {len(names)} imported segments serve, fitted on that day's panel"
-        left = leave(kept, Order(Command("import", brought=brought), what))
+        left = leave(kept, Order(Command("promote", brought=brought), what))
         tell(left, as_json, {"segments": names})
     if not as_json:
         click.echo("`segstream models list` says then what came of it.")

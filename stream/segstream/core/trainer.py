@@ -158,7 +158,7 @@ class Trainer:
         if command.kind == "rollback" and command.model is not None:
             again = restored(model, command.model, day, state.panel_bits)
             return self._roll_back(state, again, day, panel)
-        if command.kind == "import" or (command.kind == "promote" and command.model is not None):
+        if command.kind == "promote" and (command.model or command.brought) is not None:
             state, given = self._given(state, command, day, panel)
             return state if given is None else self._import(state, model, given, day, panel)
         if command.kind == "promote":
@@ -183,10 +183,8 @@ class Trainer:
 
         What cannot be made is a decision with an objection: nobody is there to be told.
         """
-        if command.kind == "promote":
-            return state, command.model
-        if command.kind != "import" or command.brought is None:
-            return state, None
+        if command.kind != "promote" or command.brought is None:
+            return state, command.model if command.kind == "promote" else None
         try:
             seed = self._settings.seed
             return state, drawn(self._spec, command.brought, panel, day, seed)

@@ -95,10 +95,11 @@ class Command(msgspec.Struct, frozen=True):
     kind
         `recluster` checks now, with `k` segments if given, and past the gate; `rollback` makes
         `model` serve again; `promote` takes the candidate that was refused last, or `model`, which
-        a person made: without a living model it is the first; `import` makes one of `brought`.
+        a person made, or the one that a day's panel makes of `brought`: without a living model it
+        is the first.
     """
 
-    kind: Literal["recluster", "rollback", "promote", "import"]
+    kind: Literal["recluster", "rollback", "promote"]
     k: int | None = None
     model: Model | None = None
     brought: Brought | None = None
