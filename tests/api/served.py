@@ -18,7 +18,7 @@ from segstream.api.keys import Keys, Role, new_key, stored
 from segstream.api.reader import Desk, Reader
 from segstream.api.serving import server
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
