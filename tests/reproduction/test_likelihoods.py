@@ -16,7 +16,7 @@ from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.insights import InsightsTable
 from segstream.engine import Engine
 from segstream.insights_view import insights_of_state
-from segstream.settings import InsightsSettings, Settings, compile_spec
+from segstream.settings import InsightsSettings, PolicySettings, Settings, compile_spec
 from segstream.view import View
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,10 @@ TOP = 10
 
 def run(source: Path, state: Path) -> View:
     """Stream the whole file with a fixed model of three segments."""
-    settings = Settings(namespace="online-retail", currency="GBP")
+    # Without a margin: the features that do not tell make every distance alike.
+    settings = Settings(
+        namespace="online-retail", currency="GBP", policy=PolicySettings(margin=0.0)
+    )
     spec = compile_spec(settings)
     # Nothing, some 400 and some 1,800 pounds in 112 days; the other features do not tell.
     centres = np.zeros((3, len(spec.spec.names)))
@@ -131,7 +134,7 @@ def test_likelihoods_are_no_softmax(counted: tuple[View, InsightsTable, pd.DataF
     """Shares of people do not add up to 1 over the products, and each is inside its interval."""
     _, table, _ = counted
     buying = [g for g in (table.all, *table.segments.values()) if g.buyers > g.customers / 2]
-    assert len(buying) == 3
+    assert len(buying) >= 3
     for group in buying:
         assert sum(p.likelihood for p in group.products) > 2
         assert all(0 <= p.low <= p.likelihood <= p.high <= 1 for p in group.products)
