@@ -3,16 +3,14 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.browser.conftest import Demo
 from tests.needed import lacking
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-FEED = ROOT / ".data" / "complete-journey.jsonl"
 CHROMIUM = shutil.which("chromium")
 # Nothing but the page itself: no service of the browser's own may call out.
 QUIET = (
@@ -20,23 +18,6 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--virtual-time-budget=10000", "--enable-logging=stderr",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Output directory of the main job over the demo's year."""
-    if not FEED.exists():
-        lacking(f"{FEED} is missing: run `make demo` once")
-    folder = tmp_path_factory.mktemp("demo")
-    command = [
-        sys.executable, "-m", "segstream", "run", "--source", str(FEED),
-        "--mapping", "complete-journey", "--config", str(ROOT / "deploy" / "demo.toml"),
-        "--state", str(folder / "state"), "--out", str(folder / "out"),
-        "--customer-word", "household", "--json",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "out"
 
 
 def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -47,33 +28,33 @@ def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_everything_lands_in_out(demo: Path) -> None:
+def test_everything_lands_in_out(demo: Demo) -> None:
     """The year is applied whole, and the files agree with each other."""
-    summary = json.loads((demo / "summary.json").read_bytes())
-    changes = (demo / "changes.jsonl").read_bytes().splitlines()
-    segments = json.loads((demo / "segments.json").read_bytes())
+    summary = json.loads((demo.out / "summary.json").read_bytes())
+    changes = (demo.out / "changes.jsonl").read_bytes().splitlines()
+    segments = json.loads((demo.out / "segments.json").read_bytes())
     assert summary["stream"]["applied"] == 158_751
     assert summary["stream"]["dead_letters"] == 0
-    assert (demo / "dead-letters.jsonl").read_bytes() == b""
+    assert (demo.out / "dead-letters.jsonl").read_bytes() == b""
     assert len({json.loads(line)["id"] for line in changes}) == len(changes)
-    assert len((demo / "customers.csv").read_text("utf-8").splitlines()) == 1 + 2_469
+    assert len((demo.out / "customers.csv").read_text("utf-8").splitlines()) == 1 + 2_469
     assert "Loyal, full baskets" in json.dumps(segments)
 
 
-def test_the_page_opens_without_an_error(demo: Path, tmp_path: Path) -> None:
+def test_the_page_opens_without_an_error(demo: Demo, tmp_path: Path) -> None:
     """The report draws its figures in a browser, alone and without a console error."""
-    done = browse(demo / "report.html", tmp_path / "profile", "--dump-dom")
+    done = browse(demo.out / "report.html", tmp_path / "profile", "--dump-dom")
     assert "What needs attention" in done.stdout
     assert done.stdout.count("js-plotly-plot") >= 4
     assert "CONSOLE" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(("name", "size"), [("laptop", "1280,2000"), ("phone", "390,2000")])
-def test_the_page_can_be_looked_at(demo: Path, tmp_path: Path, name: str, size: str) -> None:
+def test_the_page_can_be_looked_at(demo: Demo, tmp_path: Path, name: str, size: str) -> None:
     """A laptop and a phone both get a picture."""
     picture = tmp_path / f"{name}.png"
     browse(
-        demo / "report.html", tmp_path / "profile", f"--screenshot={picture}",
+        demo.out / "report.html", tmp_path / "profile", f"--screenshot={picture}",
         f"--window-size={size}",
     )  # fmt: skip
     assert picture.stat().st_size > 20_000

@@ -31,7 +31,12 @@ def main(url: str, key: str) -> None:
         _page(api, model.page, "Model", ":material/hub:", "model"),
     ]
     st.session_state[CUSTOMER_PAGE] = pages[3]
-    st.navigation(pages, position="top").run()
+    chosen = st.navigation(pages, position="hidden")
+    # Streamlit's own navigation is a drawer on a phone, and stays open over the page.
+    with st.container(horizontal=True, gap="small", key="pages"):
+        for page in pages:
+            st.page_link(page)
+    chosen.run()
 
 
 @st.cache_resource(show_spinner=False)

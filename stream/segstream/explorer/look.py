@@ -14,10 +14,12 @@ _OWN: Final = """
 .segstream p { margin: 6px 0; }
 .segstream .card, .segstream .tile { background: var(--paper); }
 .segstream table, .segstream th, .segstream td { border-left: 0; border-right: 0; border-top: 0; }
-.stMainBlockContainer { padding: 4.2rem 2rem 4rem; max-width: 1180px; margin: 0 auto; }
+.stAppHeader { display: none; }
+.st-key-pages { border-bottom: 1px solid var(--line); padding-bottom: .4rem; }
+.stMainBlockContainer { padding: 1.2rem 2rem 4rem; max-width: 1180px; margin: 0 auto; }
 @media (max-width: 640px) {
   [class*="st-key-laptop-"] { display: none; }
-  .stMainBlockContainer { padding: 4rem .8rem 3rem; }
+  .stMainBlockContainer { padding: .8rem .8rem 3rem; }
 }
 """
 STYLE: Final = f"<style>{ROOT}{_OWN}.segstream {{ {PARTS} }}</style>"

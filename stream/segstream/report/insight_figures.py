@@ -49,7 +49,8 @@ def likelihood_figure(rows: Sequence[Bought], segment: str, colour: str) -> go.F
         )
     )  # fmt: skip
     fig.update_xaxes(tickformat=".0%", rangemode="tozero", title="customers who bought it")
-    fig.update_yaxes(autorange="reversed")
+    # Else a product whose name is a number stands where the number is.
+    fig.update_yaxes(autorange="reversed", type="category")
     return fig
 
 
@@ -91,7 +92,7 @@ def shares_figure(
         )  # fmt: skip
     fig.update_xaxes(tickformat=".0%", range=[0, 1])
     fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
-    fig.update_layout(legend={"traceorder": "normal"})
+    fig.update_layout(showlegend=True, legend={"traceorder": "normal"})
     return fig
 
 

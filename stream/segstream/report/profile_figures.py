@@ -1,6 +1,7 @@
 """A segment beside everybody: its profile, and how a feature is spread."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -47,10 +48,12 @@ def profile_figure(rows: Sequence[ProfileRow], colour: str) -> go.Figure:
         )
     )  # fmt: skip
     fig.add_vline(x=1.0, line={"width": 1.5, "color": MUTED})
+    # Room for the figures at the ends of the bars.
+    reach = 0.35 + max([0.5, *(abs(math.log10(ratio)) for ratio in shown)])
     ticks = [0.125, 0.25, 0.5, 1, 2, 4, 8]
     fig.update_xaxes(
-        type="log", range=[-1.2, 1.2], tickvals=ticks,
-        ticktext=["⅛", "¼", "½", "everybody", "2×", "4×", "8×"],
+        type="log", range=[-reach, reach], tickvals=ticks,
+        ticktext=["⅛", "¼", "½", "1×", "2×", "4×", "8×"], tickangle=0,
     )  # fmt: skip
     fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
     return fig

@@ -23,7 +23,11 @@ def life_part(models: Answer, found: Answer, now: Answer) -> None:
 def _generation(row: Answer, living: str) -> tuple[str, ...]:
     last = row["last"]
     version = row["version"] if last in ("", row["version"]) else f"{row['version']} to {last}"
-    why = f"{row['reason']}: {row['trigger']}" if row["trigger"] else row["reason"]
+    why = (
+        f"{row['reason']}: {row['trigger']}"
+        if row["trigger"] not in ("", row["reason"])
+        else row["reason"]
+    )
     serves = ' <span class="tag">serves</span>' if living in (row["version"], last) else ""
     return (
         f"{text(version)}{serves}", text(row["from_day"]), text(why),

@@ -63,7 +63,7 @@ def _head(found: Answer, words: Words) -> None:
 
 
 def _profile(found: Answer, features: list[Answer], words: Words) -> None:
-    heading("Profile", f"Means of its {words.customers} as multiples of everybody's mean.")
+    heading("Profile", f"Means of its {words.customers} as multiples of everybody's mean (1×).")
     rows, told = [], []
     for feature in features:
         own, everybody = (part.get(feature["name"]) for part in

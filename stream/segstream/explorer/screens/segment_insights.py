@@ -45,11 +45,15 @@ def _products(group: Answer, every: Answer, found: Answer, words: Words) -> None
         "days, with its 95 % interval. Lift: that share over everybody's."
         + ("" if every["exact"] else f" From a sketch, off by at most {every['error']:.2g}."),
     )
+    # Products that nobody named are numbers to a reader: then categories come first.
+    named = any(p["name"] != p["id"] for p in group["products"])
+    first = "products" if named or "categories" not in kinds else "categories"
     kind = st.segmented_control("Of", list(kinds), format_func=lambda k: kinds.get(k, k),
-                                default=next(iter(kinds)), label_visibility="collapsed",
+                                default=first, label_visibility="collapsed",
                                 required=True)  # fmt: skip
-    shown = group[kind or next(iter(kinds))][:_SHOWN]
-    everybody = {p["id"]: p["likelihood"] for p in every["all"][kind or next(iter(kinds))]}
+    kind = kind or first
+    shown = group[kind][:_SHOWN]
+    everybody = {p["id"]: p["likelihood"] for p in every["all"][kind]}
     rows = [
         Bought(p["name"] or p["id"], p["likelihood"], p["low"], p["high"],
                everybody.get(p["id"]) or _from_lift(p))

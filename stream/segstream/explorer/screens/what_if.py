@@ -9,7 +9,7 @@ from segstream.explorer.wording import words_of
 from segstream.report.change_figures import distances_figure
 from segstream.report.markup import table, text
 from segstream.report.palette import UNASSIGNED
-from segstream.report.words import Words, number
+from segstream.report.words import MONEY_UNITS, Words, number
 
 
 def page(api: Api) -> None:
@@ -25,7 +25,7 @@ def page(api: Api) -> None:
                kept_answer(api, now, {})["assumed"] if a["value"] is not None}  # fmt: skip
     asked, told = st.columns([2, 3], gap="large")
     with asked:
-        given = _form(now["features"], medians)
+        given = _form(now, medians)
     with told:
         _answer(kept_answer(api, now, given), now, words)
 
@@ -41,7 +41,10 @@ def kept_answer(api: Api, now: Answer, given: dict[str, float]) -> Answer:
     return answer
 
 
-def _form(features: list[Answer], medians: dict[str, float]) -> dict[str, float]:
+def _form(now: Answer, medians: dict[str, float]) -> dict[str, float]:
+    # Money by its code: a sign would be read as the beginning of a formula.
+    features = [f | {"unit": now["currency"] if f["unit"] in MONEY_UNITS else f["unit"]}
+                for f in now["features"]]  # fmt: skip
     shaping = [f for f in features if f["use"] == "cluster"]
     others = [f for f in features if f["use"] != "cluster"]
     given = _fields(shaping, medians)
@@ -66,7 +69,7 @@ def _fields(features: list[Answer], medians: dict[str, float]) -> dict[str, floa
 
 
 def _unit(unit: str) -> str:
-    return f" ({unit.replace('$', chr(92) + '$')})" if unit else ""
+    return f" ({unit})" if unit else ""
 
 
 def _answer(answer: Answer, now: Answer, words: Words) -> None:

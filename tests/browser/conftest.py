@@ -1,0 +1,47 @@
+"""The demo's year, streamed once for all tests in a browser, also where they run side by side."""
+
+import fcntl
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.needed import lacking
+
+ROOT = Path(__file__).parents[2]
+FEED = ROOT / ".data" / "complete-journey.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the main job leaves."""
+
+    state: Path
+    out: Path
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Demo:
+    """What the main job makes of the demo's year; whoever changes the state copies it first."""
+    if not FEED.exists():
+        lacking(f"{FEED} is missing: run `make demo` once")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "demo-year"
+    made = Demo(folder / "state", folder / "out")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made.out / "summary.json").exists():
+            _stream(made)
+    return made
+
+
+def _stream(made: Demo) -> None:
+    command = [
+        sys.executable, "-m", "segstream", "run", "--source", str(FEED),
+        "--mapping", "complete-journey", "--config", str(ROOT / "deploy" / "demo.toml"),
+        "--state", str(made.state), "--out", str(made.out),
+        "--customer-word", "household", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
