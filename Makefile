@@ -23,7 +23,7 @@ $(VENV)/python:
 
 $(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
 	@echo "installing segstream and its demo data ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[demo,explore]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/demo
@@ -48,6 +48,7 @@ demo: $(VENV)/demo $(VENV)/kernel $(FEED) $(PRODUCTS) ## stream a year of real g
 	@rm -rf .data/demo-state out
 	@$(BIN)/segstream run --source $(FEED) --mapping complete-journey --config deploy/demo.toml \
 	  --products $(PRODUCTS) --state .data/demo-state --out out --customer-word household
+	@echo "look around in a browser:  $(BIN)/segstream explore --state .data/demo-state --out out"
 
 check: $(VENV)/dev $(VENV)/kernel ## format, lint, types, fast tests: under a minute, offline
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }

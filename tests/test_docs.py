@@ -414,5 +414,13 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name}: no {target}"
 
 
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_named_tests_exist(path: Path) -> None:
+    """A test that a document names is in its file."""
+    for name, _, test in re.findall(r"`(tests/[\w/]+\.py)(::(\w+))?`", path.read_text("utf-8")):
+        assert (ROOT / name).exists(), f"{path.name}: no {name}"
+        assert f"def {test}" in (ROOT / name).read_text("utf-8"), f"{path.name}: no {test}"
+
+
 if __name__ == "__main__":
     write_generated()

@@ -69,7 +69,9 @@ def space_figure(
         )  # fmt: skip
     axes = {f"{axis}axis": {"title": title, "gridcolor": GRID}
             for axis, title in zip("xyz", titles, strict=True)}  # fmt: skip
-    fig.update_layout(scene=axes, legend={"itemsizing": "constant"})
+    # Far enough that the axes' titles stay inside.
+    eye = {"x": 1.55, "y": 1.55, "z": 0.9}
+    fig.update_layout(scene={**axes, "camera": {"eye": eye}}, legend={"itemsizing": "constant"})
     return fig
 
 
@@ -87,12 +89,18 @@ def component_titles(explained: Sequence[float]) -> tuple[str, ...]:
     >>> component_titles((0.5, 0.25))
     ('first component, 50% of the variance', 'second, 25%')
     """
-    first, *rest = explained
-    told = zip(("second", "third"), rest, strict=False)
-    return (
-        f"first component, {first:.0%} of the variance",
-        *(f"{which}, {share:.0%}" for which, share in told),
-    )
+    first, *rest = short_titles(explained)
+    return (f"{first.replace(',', ' component,')} of the variance", *rest)
+
+
+def short_titles(explained: Sequence[float]) -> tuple[str, ...]:
+    """Titles of up to three components for where there is little room.
+
+    >>> short_titles((0.5, 0.25))
+    ('first, 50%', 'second, 25%')
+    """
+    ordinals = ("first", "second", "third")
+    return tuple(f"{which}, {share:.0%}" for which, share in zip(ordinals, explained, strict=False))
 
 
 def elbow_figure(elbow: pd.DataFrame, k: int) -> go.Figure:

@@ -9,7 +9,12 @@ from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import kept, segments
 from segstream.explorer.look import chart, paragraph
 from segstream.explorer.wording import names_and_colours, words_of
-from segstream.report.analyst_figures import component_titles, map_figure, space_figure
+from segstream.report.analyst_figures import (
+    component_titles,
+    map_figure,
+    short_titles,
+    space_figure,
+)
 from segstream.report.words import percent
 
 _SAMPLE: Final = 2000
@@ -43,8 +48,9 @@ def _components(
     titles = component_titles(found["explained"][:3])
     frame = pd.DataFrame([p["pc"] for p in found["points"]], columns=list("xyz"))
     frame = frame.assign(**_whose(found))
-    if in_space and len(titles) == len("xyz"):
-        chart(space_figure(frame, (titles[0], titles[1], titles[2]), names, colours), "space")
+    short = short_titles(found["explained"])
+    if in_space and len(short) == len("xyz"):
+        chart(space_figure(frame, (short[0], short[1], short[2]), names, colours), "space")
     else:
         chart(map_figure(frame, (titles[0], titles[1]), names, colours), "map")
     told = " + ".join(percent(share) for share in found["explained"][:3])

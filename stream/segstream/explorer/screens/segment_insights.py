@@ -35,14 +35,19 @@ def insights_part(api: Api, now: Answer, found: Answer, words: Words) -> None:
     notes(every["notices"])
 
 
+def within(every: Answer) -> str:
+    """Say over which days was counted; nothing where over all."""
+    return f" in {every['window_days']:.0f} days" if every["window_days"] else ""
+
+
 def _products(group: Answer, every: Answer, found: Answer, words: Words) -> None:
     kinds = {k: t for k, t in (("products", "Products"), ("categories", "Categories")) if group[k]}
     if not kinds:
         return
     heading(
         "What they buy",
-        f"Share of the segment's {words.customers} who bought it in {every['window_days']:.0f} "
-        "days, with its 95 % interval. Lift: that share over everybody's."
+        f"Share of the segment's {words.customers} who bought it{within(every)}, "
+        "with its 95 % interval. Lift: that share over everybody's."
         + ("" if every["exact"] else f" From a sketch, off by at most {every['error']:.2g}."),
     )
     # Products that nobody named are numbers to a reader: then categories come first.

@@ -1,0 +1,124 @@
+"""What the readers of five studies looked for is on a page: the tests of docs/studies.md."""
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.served import served_state
+from tests.cli.commands import Place, segstream
+from tests.explorer.conftest import address, opened, words
+
+from segstream.explorer.client import Api
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SharedData = Callable[[str], Path]
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def explored(folder: Path, example: str, source: Path, *options: object) -> Iterator[Api]:
+    """Run an example and serve its state."""
+    place = Place(folder)
+    ended = segstream("run", "--source", source, "--config", EXAMPLES / example, *place.options,
+                      "--json", *options)  # fmt: skip
+    assert ended.code == 0, ended.err
+    with (
+        served_state(place.state, place.out) as api,
+        closing(Api(address(api), api.read)) as client,
+    ):
+        yield client
+
+
+def figures(drawn: Any) -> int:
+    return len(drawn.get("plotly_chart"))
+
+
+def test_cluster_cart(shared_data: SharedData, tmp_path: Path) -> None:
+    """ClusterCart: seven segments, a map in 2-D and 3-D, countries, top products, likelihoods."""
+    whole = shared_data("online_retail/online_retail.csv.gz")
+    part = tmp_path / "part.csv"
+    with gzip.open(whole, "rt", encoding="utf-8") as lines:
+        part.write_text("".join(next(lines) for _ in range(150_000)), "utf-8")
+    named = ("--mapping", "online-retail", "--products", whole)
+    with explored(tmp_path, "online-retail.toml", part, *named) as api:
+        assert len(api.get("segments")["segments"]) == 7
+        insights = api.get("insights")
+        overview = words(opened("overview", api))
+        assert "per country" in overview
+        assert "United Kingdom" in overview
+        assert all(product["name"].strip()[:8] in overview.replace("&amp;", "&").replace(
+            "&#x27;", "'") for product in insights["top_products"][:5])  # fmt: skip
+        segment = words(opened("segment", api))
+        assert "What they buy" in segment
+        assert "likelihood" in segment
+        assert "Country" in segment
+        turned = opened("map_page", api)
+        assert "explain" in words(turned)
+        turned.segmented_control[0].set_value("Components, 3-D").run()
+        assert not turned.exception
+        assert figures(turned) == 1
+
+
+def test_coupons(shared_data: SharedData, tmp_path: Path) -> None:
+    """Coupon study: gender, city, merchant and branch by segment, coupons claimed and redeemed."""
+    source = shared_data("coupons_ecommerce/transactions.csv")
+    mapping = ("--mapping", "coupons-ecommerce")
+    with explored(tmp_path, "coupons.toml", source, *mapping) as api:
+        drawn = opened("segment", api)
+        told = words(drawn)
+        for title in ("Gender", "City", "Merchant", "Branch", "Coupon use"):
+            assert f"**{title}**" in told
+        assert figures(drawn) >= 7
+        assert "coupons claimed" in told
+        assert figures(opened("overview", api)) >= 2
+
+
+def test_total_value(shared_data: SharedData, tmp_path: Path) -> None:
+    """TotalValue study: five segments, Davies-Bouldin, a scatter of two features, likelihoods."""
+    folder = shared_data("total_value")
+    options = ("--mapping", "total-value", "--products", folder / "Products.csv")
+    with explored(tmp_path, "total-value.toml", folder / "Transactions.csv", *options) as api:
+        segments = api.get("segments")
+        assert len(segments["segments"]) == 5
+        quality = api.get("models", segments["model"])["quality"]
+        assert f"<b>{quality['davies_bouldin']:.2f}</b>" in words(opened("model", api))
+        scatter = opened("map_page", api)
+        scatter.segmented_control[0].set_value("Two features").run()
+        assert not scatter.exception
+        assert figures(scatter) == 1
+        assert "What they buy" in words(opened("segment", api))
+
+
+def test_marketing(shared_data: SharedData, tmp_path: Path) -> None:
+    """Segment Explorer and SmartCart: seven inputs give segment, averages and strategy; elbow."""
+    table = shared_data("marketing_campaign/customer_segmentation.csv")
+    events = tmp_path / "events.jsonl"
+    subprocess.run([sys.executable, EXAMPLES / "marketing_snapshot.py", table, events], check=True)
+    with explored(tmp_path, "marketing.toml", events) as api:
+        segments = api.get("segments")
+        # The study's own table without 24 rows has 571/507/555/583 at its best.
+        sizes = sorted(s["customers"] for s in segments["segments"])
+        assert sizes == pytest.approx([507, 555, 571, 583], rel=0.05)
+        drawn = opened("what_if", api)
+        typed = {"age": 45.0, "income": 80_000.0, "spend": 1_500.0, "web_purchases": 6.0,
+                 "store_purchases": 9.0, "web_visits": 3.0, "recency": 10.0}  # fmt: skip
+        for name, value in typed.items():
+            drawn.number_input(f"what_if_{name}").set_value(value)
+        drawn.run()
+        assert not drawn.exception
+        asked = api.post("assign", body={"features": typed})
+        told = words(drawn)
+        assert asked["assumed"] == []
+        for part in (asked["segment"], asked["action"]):
+            assert part in told
+        assert "Not given" not in told
+        assert "Averages of" in told
+        model = opened("model", api)
+        assert "Elbow" in words(model)
+        assert "silhouette" in words(model)
