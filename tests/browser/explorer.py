@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -20,7 +20,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from tests.needed import lacking
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+T = TypeVar("T")
 LAPTOP, PHONE = (1280, 800), (390, 844)
 QUIET = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
@@ -99,7 +100,7 @@ class Reader:
             lambda: next(iter(self.driver.find_elements(By.CSS_SELECTOR, selector)), None)
         )
 
-    def until(self, holds: Any) -> Any:
+    def until(self, holds: Callable[[], T | None]) -> T:
         """Wait for a condition, and return what it returned."""
         deadline = time.monotonic() + PATIENCE_S
         while not (found := holds()):
@@ -158,12 +159,17 @@ class Reader:
 
     def complaints(self) -> list[str]:
         """Errors of the console since it was asked last."""
-        return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
+        return [e["message"] for e in self._log("browser") if e["level"] == "SEVERE"]
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        """Entries since it was asked last; Selenium gives this method no types."""
+        found: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return found
 
     def asked(self) -> set[str]:
         """Hosts that were asked for anything since it was asked last."""
         hosts = set()
-        for entry in self.driver.get_log("performance"):
+        for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]

@@ -18,11 +18,11 @@ def bought_part(every: Answer, words: Words) -> None:
     countries, products = every["countries"], every["top_products"]
     if countries:
         heading(f"{words.customers.capitalize()} per country")
-        rows = [(text(c["name"]), f"{c['customers']:,}") for c in countries]
-        html(table(("country", words.customers), rows[:_COUNTRIES], numbers=(1,)))
-        if len(rows) > _COUNTRIES:
-            with st.expander(f"All {len(rows)} countries"):
-                html(table(("country", words.customers), rows, numbers=(1,)))
+        found = [(text(c["name"]), f"{c['customers']:,}") for c in countries]
+        html(table(("country", words.customers), found[:_COUNTRIES], numbers=(1,)))
+        if len(found) > _COUNTRIES:
+            with st.expander(f"All {len(found)} countries"):
+                html(table(("country", words.customers), found, numbers=(1,)))
     if products:
         heading("Most bought", f"By orders{within(every)}.")
         with st.expander(f"The {len(products)} most bought products"):
