@@ -56,5 +56,6 @@ def test_a_backlog_is_drained_beside_its_peers_and_latencies_are_heard(bench: Be
     assert min(heard.latency_ms) >= 0
 
 
+@pytest.mark.slow
 def test_the_model_has_the_segments_that_make_one_change_for_five_events() -> None:
     assert len(fixed_model().segments) == 20

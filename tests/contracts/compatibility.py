@@ -117,6 +117,8 @@ class _Node:
 
 def _refused(wide: _Node, narrow: _Node, gone: set[str], depth: int = 0) -> list[str]:
     """Why `wide` refuses something that `narrow` allows."""
+    if not wide.node:  # allows everything
+        return []
     if depth > 12 or (wide.node == narrow.node and wide._root == narrow._root):
         return []
     found: list[str] = []

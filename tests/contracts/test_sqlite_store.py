@@ -49,6 +49,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_two_processes(state: Path) -> None:
     """A second process on one state is refused with the remedy, and let in after the first."""
     command = [sys.executable, "-c", _HOLDER, str(state), SPEC.digest]

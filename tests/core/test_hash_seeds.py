@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ("0", "1", "4242", "random")
 
 
+@pytest.mark.slow
 def test_four_hash_seeds_give_the_same_bytes() -> None:
     """Records, changes, totals and panel rows of a whole run are equal in four processes."""
     running = [

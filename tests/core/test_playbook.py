@@ -220,6 +220,7 @@ def before(value: float, frequency: float, silence: float, basket: float) -> str
     return next((name for name, holds in rules if holds), None)
 
 
+@pytest.mark.slow
 def test_the_retail_features_get_the_seven_names() -> None:
     """With the default features the file says what the seven rules say, on a whole grid."""
     playbook = named_playbook("retail", RETAIL_SPEC)

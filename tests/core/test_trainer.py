@@ -189,6 +189,7 @@ def test_churn_over_the_budget_is_refused() -> None:
     assert "not over 1.0%" in gate.objection(0.01, 0.0, 0.1)
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_same_in_another_process() -> None:
     """A check computed beside the stream gives the proposal that it gives here, to the byte."""
     asked = lived(started(population(1)), population(1, shift=9), range(230, 231)).asked
