@@ -49,6 +49,12 @@ def test_a_merge_has_both_parents_and_retires_one_id() -> None:
     assert found[2] == ("retired", (1,))
 
 
+def test_a_segment_that_lives_on_has_not_merged() -> None:
+    """Half of its customers went to the other one; both are there, so both survived."""
+    found = fates(ids((1, 50), (2, 50)), ids((1, 76), (2, 24)), 1, 2)
+    assert (found[1][0], found[2][0]) == ("survived", "survived")
+
+
 def test_customers_who_were_not_there_make_a_new_segment() -> None:
     """A segment of newcomers has no parent, wherever the old model had put them meanwhile."""
     before = ids((1, 40), (2, 40), (-1, 20))
