@@ -7,14 +7,19 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.api.served import Served, served_state
+from tests.api.shops import events
+from tests.cli import feeds
 from tests.cli.commands import Place
 from tests.explorer.conftest import address, opened, streamed, words
 
 from segstream.explorer.client import Api
+from segstream.settings import Settings
 
+CUT_DAYS = 186
 PAGES = ("overview", "segment", "map_page", "customer", "what_if", "model")
 
 
@@ -123,6 +128,27 @@ def test_a_command_is_confirmed_and_waits(tmp_path: Path, place: Place) -> None:
         until(lambda: operator.get("models")["commands"] == ["recluster"])
         drawn.run()
         assert any("recluster" in info.value for info in drawn.info)
+
+
+def test_a_refused_candidate_is_shown_and_promoted(tmp_path: Path) -> None:
+    """The Model page says why a candidate does not serve; two clicks let it, past the gate."""
+    # A gate that wants more than the candidate of this shop wins on its second day.
+    settings = msgspec.convert({"model": {"gate": {"gain": 0.22}}}, Settings)
+    until_ms = feeds.START_MS + CUT_DAYS * feeds.DAY_MS
+    lines = feeds.lines([e for e in events(days=200) if e["ts"] < until_ms])
+    shop = Place(tmp_path)
+    assert shop.stream(feeds.write(tmp_path / "feed.jsonl", lines), settings=settings)
+    with (
+        served_state(shop.state, shop.out) as api,
+        closing(Api(address(api), api.operate)) as operator,
+    ):
+        drawn = opened("model", operator)
+        assert "is not over 22.0%" in words(drawn)
+        press(drawn, "Promote the refused candidate")
+        assert operator.get("models")["commands"] == []
+        press(drawn, "Yes, do it")
+        assert any("promote the refused candidate" in done.value for done in drawn.success)
+        until(lambda: operator.get("models")["commands"] == ["promote"])
 
 
 def until(holds: Callable[[], bool]) -> None:
