@@ -9,8 +9,12 @@ from typing import Any, Final
 FOLDER: Final = Path(__file__).parent / "dashboards"
 _SOURCE: Final = {"type": "prometheus", "uid": "segstream"}
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
-# A segment's id beside its name, without the name becoming a label of every series.
-_NAMED: Final = "* on (segment) group_left (name) max by (segment, name) (segstream_segment_info)"
+# A segment's id beside its name, without the name becoming a label of every series. One name only:
+# of two workers one may not have adopted the model yet that renames it.
+_NAMED: Final = (
+    "* on (segment) group_left (name)"
+    " topk by (segment) (1, max by (segment, name) (segstream_segment_info))"
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
@@ -70,7 +71,11 @@ class Prometheus:
         return list(self._get("/api/v1/query_range", asked)["result"])
 
     def _asked(self, who: str, query: str) -> Asked:
-        found = self.over(query.replace("$__rate_interval", _RATE_INTERVAL))
+        try:
+            found = self.over(query.replace("$__rate_interval", _RATE_INTERVAL))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Asked(who, f"{query}: {error.read().decode()}", 0)
         finite = sum(math.isfinite(float(v)) for one in found for _, v in one["values"])
         return Asked(who, query, finite)
 
