@@ -114,13 +114,15 @@ def test_configuration() -> None:
 
 
 def test_every_role_is_scraped() -> None:
-    """Prometheus asks each service that serves its metrics on 9100, each in a job of its own."""
+    """Prometheus asks each service that serves metrics, each in a job of its own."""
     config = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text("utf-8"))
     jobs = [(job["job_name"], job["dns_sd_configs"][0]) for job in config["scrape_configs"]]
     serving = {name for name in OURS if "--metrics-port 9100" in str(OURS[name]["command"])}
+    serving.add("serve")
     assert sorted(name for name, _ in jobs) == sorted(f"segstream-{name}" for name in serving)
     assert all(f"segstream-{found['names'][0]}" == name for name, found in jobs)
-    assert all(found["port"] == 9100 for _, found in jobs)
+    wanted = {name: 8080 if name == "segstream-serve" else 9100 for name, _ in jobs}
+    assert {name: found["port"] for name, found in jobs} == wanted
 
 
 def test_servers_are_those_of_the_tests() -> None:
