@@ -89,6 +89,8 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
             except BaseException:
                 await self._member.stop()
                 raise
+        # One that stands by has nothing else to do that would say so.
+        self._outages.works("trainer")
         self._member.subscribe([self._names.evidence], listener=self)
         self._joined = True
         self._heart = asyncio.create_task(self._stay())
