@@ -1,6 +1,5 @@
 """The demo's year, streamed once for all tests in a browser, also where they run side by side."""
 
-import fcntl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.needed import lacking
+from tests.once import Once
 
 ROOT = Path(__file__).parents[2]
 FEED = ROOT / ".data" / "complete-journey.jsonl"
@@ -22,18 +22,12 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Demo:
+def demo(once: Once) -> Demo:
     """What the main job makes of the demo's year; whoever changes the state copies it first."""
     if not FEED.exists():
         lacking(f"{FEED} is missing: run `make demo` once")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "demo-year"
-    made = Demo(folder / "state", folder / "out")
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made.out / "summary.json").exists():
-            _stream(made)
-    return made
+    folder = once("demo-year", lambda folder: _stream(Demo(folder / "state", folder / "out")))
+    return Demo(folder / "state", folder / "out")
 
 
 def _stream(made: Demo) -> None:

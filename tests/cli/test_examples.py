@@ -1,6 +1,5 @@
 """The example settings, each on its data set: what each study's reader looks for is there."""
 
-import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -8,30 +7,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests.cli.commands import Place, segstream
+from tests.example_states import Streamed
 
 from segstream.insights_view import insights_of_state
 from segstream.view import View, open_view
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
 pytestmark = pytest.mark.slow
 
 
-def ran(folder: Path, example: str, mapping: str, source: Path, *options: object) -> View:
-    """Run an example and open its state."""
-    place = Place(folder)
-    ended = segstream(
-        "run", "--source", source, "--mapping", mapping, "--config", EXAMPLES / example,
-        "--state", place.state, "--out", place.out, "--json", *options,
-    )  # fmt: skip
-    assert ended.code == 0, ended.err
+def view_of(place: Place) -> View:
     return open_view(place.state, place.out)
 
 
-def test_coupons(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_coupons(shared_data: Callable[[str], Path], streamed: Streamed) -> None:
     """Six segments with gender, city, branch, merchant, and coupons claimed and redeemed."""
     source = shared_data("coupons_ecommerce/transactions.csv")
-    table = insights_of_state(ran(tmp_path, "coupons.toml", "coupons-ecommerce", source))
+    table = insights_of_state(view_of(streamed("coupons")))
     assert len(table.segments) == 6
     rows = pd.read_csv(source)
     shares = {name: {s.value: s.customers for s in v} for name, v in table.all.shares.items()}
@@ -47,13 +38,10 @@ def test_coupons(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
         assert sum(s.customers for s in group.shares["gender"]) == group.customers
 
 
-def test_total_value(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_total_value(shared_data: Callable[[str], Path], streamed: Streamed) -> None:
     """Five segments by totals; likelihoods with the names of the study's own table."""
-    folder = shared_data("total_value")
-    source = folder / "Transactions.csv"
-    view = ran(tmp_path, "total-value.toml", "total-value", source, "--products",
-               folder / "Products.csv")  # fmt: skip
-    table = insights_of_state(view, products=None)
+    source = shared_data("total_value") / "Transactions.csv"
+    table = insights_of_state(view_of(streamed("total-value")), products=None)
     assert len(table.segments) == 5
     rows = pd.read_csv(source)
     assert table.all.revenue == pytest.approx(rows["TotalValue"].sum())
@@ -65,20 +53,15 @@ def test_total_value(shared_data: Callable[[str], Path], tmp_path: Path) -> None
     }  # fmt: skip
 
 
-def test_online_retail(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_online_retail(streamed: Streamed) -> None:
     """Seven segments with countries, named products, and both exports; the first months of it."""
-    whole = shared_data("online_retail/online_retail.csv.gz")
-    part = tmp_path / "part.csv"
-    with gzip.open(whole, "rt", encoding="utf-8") as lines:
-        part.write_text("".join(next(lines) for _ in range(150_000)), "utf-8")
-    view = ran(tmp_path, "online-retail.toml", "online-retail", part, "--products", whole)
-    table = insights_of_state(view)
+    place = streamed("online-retail")
+    table = insights_of_state(view_of(place))
     assert len(table.segments) == 7
     assert table.countries[0].name == "United Kingdom"
     assert table.top_products[0].name != table.top_products[0].id
     assert table.all.pairs
     segment = max(table.segments, key=lambda i: table.segments[i].buyers)
-    place = Place(tmp_path)
     for what in ("likelihoods", "top-products"):
         ended = segstream("export", what, "--state", place.state, "--segment", segment)
         frame = pd.read_csv(io.StringIO(ended.out))

@@ -1,6 +1,5 @@
 """What the readers of five studies looked for is on a page: the tests of docs/studies.md."""
 
-import gzip
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,23 +10,19 @@ from typing import Any
 import pytest
 from tests.api.served import served_state
 from tests.cli.commands import Place, segstream
+from tests.example_states import EXAMPLES, Streamed
 from tests.explorer.conftest import address, opened, words
 
 from segstream.explorer.client import Api
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SharedData = Callable[[str], Path]
 
 pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def explored(folder: Path, example: str, source: Path, *options: object) -> Iterator[Api]:
-    """Run an example and serve its state."""
-    place = Place(folder)
-    ended = segstream("run", "--source", source, "--config", EXAMPLES / example, *place.options,
-                      "--json", *options)  # fmt: skip
-    assert ended.code == 0, ended.err
+def explored(place: Place) -> Iterator[Api]:
+    """Serve an example's state."""
     with (
         served_state(place.state, place.out) as api,
         closing(Api(address(api), api.read)) as client,
@@ -39,14 +34,9 @@ def figures(drawn: Any) -> int:
     return len(drawn.get("plotly_chart"))
 
 
-def test_cluster_cart(shared_data: SharedData, tmp_path: Path) -> None:
+def test_cluster_cart(streamed: Streamed) -> None:
     """ClusterCart: seven segments, a map in 2-D and 3-D, countries, top products, likelihoods."""
-    whole = shared_data("online_retail/online_retail.csv.gz")
-    part = tmp_path / "part.csv"
-    with gzip.open(whole, "rt", encoding="utf-8") as lines:
-        part.write_text("".join(next(lines) for _ in range(150_000)), "utf-8")
-    named = ("--mapping", "online-retail", "--products", whole)
-    with explored(tmp_path, "online-retail.toml", part, *named) as api:
+    with explored(streamed("online-retail")) as api:
         assert len(api.get("segments")["segments"]) == 7
         insights = api.get("insights")
         overview = words(opened("overview", api))
@@ -65,11 +55,9 @@ def test_cluster_cart(shared_data: SharedData, tmp_path: Path) -> None:
         assert figures(turned) == 1
 
 
-def test_coupons(shared_data: SharedData, tmp_path: Path) -> None:
+def test_coupons(streamed: Streamed) -> None:
     """Coupon study: gender, city, merchant and branch by segment, coupons claimed and redeemed."""
-    source = shared_data("coupons_ecommerce/transactions.csv")
-    mapping = ("--mapping", "coupons-ecommerce")
-    with explored(tmp_path, "coupons.toml", source, *mapping) as api:
+    with explored(streamed("coupons")) as api:
         drawn = opened("segment", api)
         told = words(drawn)
         for title in ("Gender", "City", "Merchant", "Branch", "Coupon use"):
@@ -79,11 +67,9 @@ def test_coupons(shared_data: SharedData, tmp_path: Path) -> None:
         assert figures(opened("overview", api)) >= 2
 
 
-def test_total_value(shared_data: SharedData, tmp_path: Path) -> None:
+def test_total_value(streamed: Streamed) -> None:
     """TotalValue study: five segments, Davies-Bouldin, a scatter of two features, likelihoods."""
-    folder = shared_data("total_value")
-    options = ("--mapping", "total-value", "--products", folder / "Products.csv")
-    with explored(tmp_path, "total-value.toml", folder / "Transactions.csv", *options) as api:
+    with explored(streamed("total-value")) as api:
         segments = api.get("segments")
         assert len(segments["segments"]) == 5
         quality = api.get("models", segments["model"])["quality"]
@@ -100,7 +86,11 @@ def test_marketing(shared_data: SharedData, tmp_path: Path) -> None:
     table = shared_data("marketing_campaign/customer_segmentation.csv")
     events = tmp_path / "events.jsonl"
     subprocess.run([sys.executable, EXAMPLES / "marketing_snapshot.py", table, events], check=True)
-    with explored(tmp_path, "marketing.toml", events) as api:
+    place = Place(tmp_path)
+    ended = segstream("run", "--source", events, "--config", EXAMPLES / "marketing.toml",
+                      *place.options, "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    with explored(place) as api:
         segments = api.get("segments")
         # The study's own table without 24 rows has 571/507/555/583 at its best.
         sizes = sorted(s["customers"] for s in segments["segments"])
