@@ -93,6 +93,18 @@ def test_round_trip(contents: list[Row]) -> None:
     assert encoded(again, len(blobs)) == blobs
 
 
+def test_a_row_that_held_another_record_is_read_anew() -> None:
+    """What was found in the lists of a former record is forgotten with it."""
+    event = Event(event_id="1", customer_id="a", ts=START_MS, type="purchase", amount=9.99)
+    ((_, blob),) = Engine(SPEC, policy()).batch([event]).store.values()
+    records = new_records(LAYOUT, 60)
+    records.found[:] = 7
+    buffer, starts = joined([blob])
+    assert decode_rows(LAYOUT, records, np.zeros(1, dtype=np.int64), buffer, starts)
+    assert not records.found[0].any()
+    assert (records.found[1:] == 7).all()
+
+
 def decodes(blob: bytes) -> bool:
     records = new_records(LAYOUT, 60)
     buffer, starts = joined([blob])

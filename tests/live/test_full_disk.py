@@ -47,11 +47,12 @@ def test_kafka_has_no_room(stack: LocalStack, namespace: str, tmp_path: Path) ->
     roles = Roles(learning, tmp_path, None, f"trainer_wait_s = {PATIENCE_S}\n" + TOML)
     others = roles_of(taught, tmp_path)
     try:
-        trainer, worker = roles.add_trainer(), roles.add("w")
-        until(lambda: len(published(learning)) > 3, PATIENCE_S, roles.check)
         other = others.add("w")
         begun(taught, others)
         before = len(others.log())
+        # Last, so that the replay is still under way when there is no room.
+        trainer, worker = roles.add_trainer(), roles.add("w")
+        until(lambda: len(published(learning)) > 3, PATIENCE_S, roles.check)
         with no_room(stack):
             until(lambda: "trying again" in roles.log(1), PATIENCE_S, roles.check)
             notices(others, before)

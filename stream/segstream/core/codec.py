@@ -164,6 +164,8 @@ def decode_rows(
 ) -> bool:
     """Read records into rows; False where one does not end where the next begins."""
     for i in range(len(rows)):
+        # A row may have held another record: what was found in its lists says nothing of this one.
+        records.found[rows[i], :] = 0
         if _decode(layout, records, rows[i], buffer, starts[i] + 1) != starts[i + 1]:
             return False
     return True
