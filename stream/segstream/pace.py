@@ -66,10 +66,13 @@ class Pace:
     clocks_ms
         Clocks of all partitions: the trainer closes a day when each has passed it, so a slow one
         that moves is progress too.
+    away
+        Whether a server is away: then nothing can be heard of the trainer, and it is not blamed.
     """
 
     patience: Patience
     clocks_ms: Callable[[], Iterable[int]]
+    away: Callable[[], bool] = lambda: False
     _seen: tuple[int, ...] = field(default=())
     _since_s: float = 0.0
 
@@ -84,7 +87,7 @@ class Pace:
         end_ms = (day + 1) * _DAY_MS
         clocks = sorted(min(clock, end_ms) for clock in self.clocks_ms())
         seen = (day, self.patience.answers.day, *clocks)
-        if seen != self._seen:
+        if seen != self._seen or self.away():
             self._seen, self._since_s = seen, now_s
         if now_s - self._since_s <= self.patience.wait_s:
             return True

@@ -142,7 +142,7 @@ class KafkaInsights:
         names, where = self._names, self._options.state
         ids = {}
         for topic in (names.transactions, names.changes):
-            source = SourceTopic(self._settings.kafka, topic)
+            source = SourceTopic(self._settings.kafka, topic, self._outages)
             await source.remember()
             ids[topic] = (await source.topic_id(), source.n_partitions)
         each = [TopicPartition(t, p) for t, (_, n) in ids.items() for p in range(n)]

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError as KafkaPythonError
 
 from segstream.adapters.kafka_clients import connection
-from segstream.adapters.outages import AWAY
+from segstream.adapters.outages import AWAY, Outages
 from segstream.errors import SourceError, StateError
 from segstream.kafka_settings import KafkaSettings
 
@@ -27,8 +27,8 @@ class SourceTopic:
         As last asked; 0 before.
     """
 
-    def __init__(self, settings: KafkaSettings, name: str) -> None:
-        self._settings, self._name = settings, name
+    def __init__(self, settings: KafkaSettings, name: str, outages: Outages) -> None:
+        self._settings, self._name, self._outages = settings, name, outages
         self._id = ""
         self.n_partitions = 0
 
@@ -75,8 +75,12 @@ class SourceTopic:
                 if time.monotonic() - seen > _GONE_S:
                     raise self._gone() from error
                 continue
-            except AWAY:
-                found = self._id
+            except AWAY as error:
+                # Of a broker that is away a consumer with nothing to fetch says nothing.
+                self._outages.failed("topic", error)
+                seen = time.monotonic()
+                continue
+            self._outages.works("topic")
             seen = time.monotonic()
             if found != self._id:
                 raise StateError(

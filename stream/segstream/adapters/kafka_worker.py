@@ -102,9 +102,9 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         self.names = options.kafka.topics(settings.namespace)
         self.group = options.kafka.workers_group(settings.namespace)
         self.models = ModelBoard(options.model)
-        self._source = SourceTopic(options.kafka, self.names.transactions)
         self._patience = Patience(self.models, options.kafka.trainer_wait_s)
         self._outages = Outages(LOG)
+        self._source = SourceTopic(options.kafka, self.names.transactions, self._outages)
         self._clocks = ClockBoard(settings, self._claimed)
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
         self._workers: dict[TopicPartition, PartitionWorker] = {}
@@ -346,7 +346,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             publisher=publisher,
             log=log,
             models=self.models,
-            pace=Pace(self._patience, self._clocks.clocks_ms),
+            pace=Pace(self._patience, self._clocks.clocks_ms, lambda: bool(self._outages.failing)),
             tempo=Tempo(lambda: len(self._running)),
             target_ms=self._target_ms,
             generation=lambda: self.generation,
