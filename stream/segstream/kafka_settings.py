@@ -1,13 +1,13 @@
 """Settings of the Kafka side: where the brokers are, and how the topics are laid out."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from segstream.errors import ConfigError
+from segstream.extras import extra
 
 DAY_MS: Final = 86_400_000
 # Beyond the longest window: time to notice, mend and replay before anything needed is gone.
@@ -152,8 +152,7 @@ def _is_bootstrap(text: str) -> bool:
     return all(host and port.isdigit() and 0 < int(port) < 65_536 for host, _, port in parts)
 
 
-@contextmanager
-def kafka_extra() -> Iterator[None]:
+def kafka_extra() -> AbstractContextManager[None]:
     """Name the remedy where an import needs a package of the extra `kafka`.
 
     Raises
@@ -161,9 +160,4 @@ def kafka_extra() -> Iterator[None]:
     ConfigError
         It is not installed.
     """
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(
-            f"expected the packages for Kafka, got {error}; pip install 'segstream[kafka]'"
-        ) from error
+    return extra("kafka", "for Kafka")

@@ -24,7 +24,7 @@ from segstream.adapters.campaign_files import (
 from segstream.adapters.campaign_store import RedisCampaignStore
 from segstream.adapters.kafka_clients import abandon, new_consumer, new_reader, new_sender
 from segstream.adapters.kafka_models import STATE_KEY, Record, read_topic
-from segstream.adapters.outages import AWAY, Outages, pause_s
+from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, campaign_needs, check_permissions
 from segstream.adapters.redis_store import check_server, connect
 from segstream.adapters.webhook import Webhook, secret_of
@@ -44,7 +44,6 @@ LOG: Final = logging.getLogger("segstream.campaign")
 _RUN_RECORDS: Final = 500
 _POLL_MS: Final = 500
 _STOP_S: Final = 3.0
-_CANCEL_S: Final = 1.0
 # Beyond the longest outage that is waited for, a member that reads nothing is stuck.
 _SPARE_S: Final = 600.0
 
@@ -134,12 +133,7 @@ class KafkaCampaign:
         """Leave the group; what was under way is sent by the next start, under the same key."""
         if self._life is None:
             return
-        # Again and again: aiokafka swallows a cancellation that comes while it starts or closes.
-        while not self._life.done():
-            self._life.cancel()
-            await asyncio.wait([self._life], timeout=_CANCEL_S)
-        if not self._life.cancelled():
-            self._life.exception()  # seen by `wait`
+        await ended(self._life)
         closes = [sender.close for sender in self._senders.values()]
         for close in (*closes, self._dead.close, self._parts.store.close):
             with contextlib.suppress(*AWAY):

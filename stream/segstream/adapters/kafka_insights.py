@@ -22,7 +22,7 @@ from segstream.adapters.insights_store import SegmentStore
 from segstream.adapters.kafka_clients import new_consumer
 from segstream.adapters.kafka_models import Record
 from segstream.adapters.kafka_source import SourceTopic
-from segstream.adapters.outages import AWAY, Outages, pause_s
+from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, check_permissions, insights_needs
 from segstream.adapters.redis_store import connect
 from segstream.core.changes import Change
@@ -36,7 +36,6 @@ from segstream.worker import AHEAD_MS
 LOG: Final = logging.getLogger("segstream.insights")
 _POLL_MS: Final = 500
 _RUN_RECORDS: Final = 20_000
-_CANCEL_S: Final = 1.0
 _STOP_S: Final = 3.0
 _TELL_S: Final = 1.0
 
@@ -106,12 +105,7 @@ class KafkaInsights:
         """End; the directory stands at the last run that was committed."""
         if self._life is None:
             return
-        # Again and again: aiokafka swallows a cancellation that comes while it starts or closes.
-        while not self._life.done():
-            self._life.cancel()
-            await asyncio.wait([self._life], timeout=_CANCEL_S)
-        if not self._life.cancelled():
-            self._life.exception()  # seen by `wait`
+        await ended(self._life)
 
     async def _serve(self) -> None:
         while True:

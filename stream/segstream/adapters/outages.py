@@ -62,6 +62,19 @@ async def cancelled(task: asyncio.Task[None]) -> None:
         task.exception()  # seen
 
 
+# aiokafka swallows a cancellation that comes while it starts or closes.
+_CANCEL_S: Final = 1.0
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task again and again until it has ended; what it raised is seen."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_S)
+    if not task.cancelled():
+        task.exception()
+
+
 class LastExit:
     """Ends the process for certain, a while after it was asked to end.
 

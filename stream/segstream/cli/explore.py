@@ -1,14 +1,13 @@
 """`segstream explore`: the Segment Explorer, over an API or with one of its own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from segstream.cli.options import out_option, state_option
-from segstream.errors import ConfigError
+from segstream.extras import extra
 
 
 @click.command()
@@ -51,8 +50,7 @@ def explore(
         serve_pages(source, host, port)
 
 
-@contextmanager
-def explore_extra() -> Iterator[None]:
+def explore_extra() -> AbstractContextManager[None]:
     """Name the remedy where an import needs a package of the extra `explore`.
 
     Raises
@@ -60,9 +58,4 @@ def explore_extra() -> Iterator[None]:
     ConfigError
         It is not installed.
     """
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(
-            f"expected the packages of the Explorer, got {error}; pip install 'segstream[explore]'"
-        ) from error
+    return extra("explore", "of the Explorer")

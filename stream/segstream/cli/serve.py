@@ -3,8 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from click.core import ParameterSource
 from segstream.cli.options import config_option, out_option, state_option
 from segstream.cli.roles import role_settings
 from segstream.errors import ConfigError
+from segstream.extras import extra
 from segstream.kafka_settings import kafka_extra
 from segstream.logs import FORMATS, Format, set_up
 from segstream.settings import Settings
@@ -113,8 +113,7 @@ def live_app(settings: Settings, redis: str, customer_word: str | None, keys: "K
     return create_app(reader, desk, keys)
 
 
-@contextmanager
-def serve_extra() -> Iterator[None]:
+def serve_extra() -> AbstractContextManager[None]:
     """Name the remedy where an import needs a package of the extra `serve`.
 
     Raises
@@ -122,12 +121,7 @@ def serve_extra() -> Iterator[None]:
     ConfigError
         It is not installed.
     """
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(
-            f"expected the packages of the API, got {error}; pip install 'segstream[serve]'"
-        ) from error
+    return extra("serve", "of the API")
 
 
 @dataclass(frozen=True, slots=True)
