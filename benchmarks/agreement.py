@@ -13,6 +13,7 @@ from segstream.core.spec import FloatArray, IntArray
 
 BATCH_STARTS: Final = 10
 BATCH_SEED: Final = 0
+BOOTSTRAPS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,19 @@ def fit_batch(transformed: FloatArray, weights: FloatArray, k: int) -> Batch:
         fitted = KMeans(n_clusters=k, n_init=BATCH_STARTS, random_state=BATCH_SEED).fit(vectors)
     labels = fitted.labels_.astype(np.int64)
     return Batch(scaler, weights, vectors, labels, float(fitted.inertia_))
+
+
+def steadiness(batch: Batch) -> float:
+    """How far a batch fit agrees with fits on bootstrap samples: the ARI's lower quartile of 20."""
+    generator = np.random.default_rng(BATCH_SEED)
+    n, k = len(batch.vectors), len(np.unique(batch.labels))
+    found = []
+    with threadpool_limits(1):
+        for seed in range(BOOTSTRAPS):
+            sample = batch.vectors[generator.integers(0, n, n)]
+            other = KMeans(n_clusters=k, n_init=BATCH_STARTS, random_state=seed).fit(sample)
+            found.append(adjusted_rand_score(batch.labels, other.predict(batch.vectors)))
+    return float(np.quantile(found, 0.25))
 
 
 def agree(batch: Batch, centres: FloatArray, labels: IntArray) -> Agreement:

@@ -14,7 +14,7 @@ from typing import Final
 
 from deploy.local.jars import kafka_version
 
-from benchmarks import end_to_end, latency, quality, recovery, serving, speed
+from benchmarks import end_to_end, latency, measures, quality, recovery, serving, speed
 from benchmarks.live import redis_version
 from benchmarks.results import Row, Services, table, write
 
@@ -23,8 +23,8 @@ QUALITY: Final = "quality"
 
 def quality_rows() -> Iterator[Row]:
     """Quality of every feed that is there."""
-    for measured in quality.measure_all(quality.present_feeds(), quality.ALL_K):
-        yield from quality.rows(measured)
+    for measured in quality.measure_all(quality.present_feeds(), measures.ALL_K):
+        yield from measures.rows(measured)
 
 
 # Those that need a broker and a Redis: the local stack, started and ended by each.

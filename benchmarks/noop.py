@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.feeds import FEEDS, Feed, parse
+from benchmarks.results import Row, row
 from benchmarks.streaming import stream
 from segstream.adapters.playbook_files import named_playbook
 from segstream.core import layout as at
@@ -32,6 +33,8 @@ from segstream.settings import Settings, compile_spec
 
 K: Final = (4, 5, 6, 7)
 KEPT: Final = 0.95
+# Of the seeds.
+ENOUGH: Final = 0.9
 FIRST_DAY: Final = 20_000
 # Past the first model's cooldown: the check, and the gate a day later.
 CHECKED: Final = (FIRST_DAY + 20, FIRST_DAY + 21)
@@ -128,6 +131,14 @@ def table(found: Sequence[Kept]) -> Iterator[str]:
         shares = " | ".join(f"{m:.0%}" for m in medians)
         ari = np.quantile([o.ari for o in same], 0.25)
         yield f"| {feed} | {k} | {shares} | {well} of {len(same)} | {ari:.2f} |"
+
+
+def rows(found: Sequence[Kept]) -> Iterator[Row]:
+    """Rows of the result file: the share of the seeds in which customers stay."""
+    for feed, k in dict.fromkeys((o.feed, o.k) for o in found):
+        well = [o.gated >= KEPT for o in found if (o.feed, o.k) == (feed, k)]
+        case = f"quality/noop/{feed.lower().replace(' ', '_')}/k={k}"
+        yield row(case, "share of seeds", [sum(well) / len(well)], ENOUGH, "higher")
 
 
 def outcomes(seeds: int) -> Iterator[Kept]:

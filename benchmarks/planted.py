@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.feeds import Replay
+from benchmarks.planted_figures import Outcome, table, verdicts
 from segstream.adapters.memory import MemorySink, MemoryStore
 from segstream.adapters.playbook_files import named_playbook
 from segstream.core.events import parse_json_lines
@@ -45,10 +46,6 @@ DAYS: Final = 364
 CUSTOMERS: Final = 300
 # Of the level before: then the segments are back.
 RECOVERED: Final = 0.9
-# Three cooldowns of a re-cluster.
-PATIENCE_DAYS: Final = 3 * TrainerSettings().cooldown_days
-# Of the seeds, for lineage and for segments that are back.
-ENOUGH: Final = 0.9
 # Apart in frequency and basket; nobody fades, so that without drift the population stands still.
 SHOP: Final = (
     Behaviour("frequent_small", 0.25, 14.0, 8.0, units=2.0, visits=0.05),
@@ -107,39 +104,6 @@ class Day:
     ari: float
     of_planted: dict[int, int]
     left: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One run, in days after the drift.
-
-    Attributes
-    ----------
-    delay
-        Until the first call of a detector, or a check that proposed; None for never.
-    false_calls
-        Detector calls before the drift, or all of them where there is none.
-    recovered
-        Until ARI is back at 0.9 of its level before; None for never.
-    shown
-        Until everybody has changed and the longest window holds only the new behaviour: no earlier
-        do the features show what is planted.
-    lineage
-        Whether the generations after the drift name what was planted.
-    """
-
-    scenario: str
-    seed: int
-    k: int
-    before: float
-    worst: float
-    after: float
-    delay: int | None
-    false_calls: int
-    recovered: int | None
-    shown: int
-    reclusters: int
-    lineage: bool
 
 
 class Watcher(Trainer):
@@ -266,71 +230,16 @@ def _is_planted(scenario: str, descent: Descent, one: int, other: int) -> bool:
     return descent.fate == "merged" and set(descent.parents) == {one, other}
 
 
-def outcomes(scenarios: Sequence[str], seeds: Sequence[int]) -> Iterator[Outcome]:
-    """Run every scenario with every seed, one process per core."""
+def outcomes(
+    scenarios: Sequence[str], seeds: Sequence[int], processes: int | None = None
+) -> Iterator[Outcome]:
+    """Run every scenario with every seed, one process per core unless told otherwise."""
     cases = list(product(scenarios, seeds))
     # Numba compiles once, for all.
     yield run(*cases[0])
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh) as pool:
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=fresh) as pool:
         yield from pool.map(run, *zip(*cases[1:], strict=True)) if cases[1:] else ()
-
-
-def table(found: Sequence[Outcome]) -> Iterator[str]:
-    """Lines of a Markdown table, a scenario each."""
-    yield (
-        "| drift | ARI before | worst | end | found after, days: median, p90 | false calls |"
-        f" back after, days | within {PATIENCE_DAYS} of the drift | of features that show it |"
-        " re-clusters | lineage right |"
-    )
-    yield "|---" * 11 + "|"
-    for same in by_scenario(found):
-        yield _row(same)
-
-
-def by_scenario(found: Sequence[Outcome]) -> list[list[Outcome]]:
-    """Outcomes of each scenario."""
-    scenarios = dict.fromkeys(o.scenario for o in found)
-    return [[o for o in found if o.scenario == scenario] for scenario in scenarios]
-
-
-def verdicts(found: Sequence[Outcome]) -> Iterator[str]:
-    """Say of each scenario whether lineage and recovery are right in nine seeds of ten."""
-    met = [
-        passed
-        for same in by_scenario(found)
-        for passed in (
-            sum(o.lineage for o in same) >= ENOUGH * len(same),
-            sum(_back(o, o.shown) for o in same) >= ENOUGH * len(same),
-        )
-    ]
-    yield f"{sum(met)} of {len(met)} targets met"
-
-
-def _back(outcome: Outcome, clock: int) -> bool:
-    """Whether the segments are back three cooldowns after a day, counted from the drift."""
-    return outcome.recovered is not None and outcome.recovered <= clock + PATIENCE_DAYS
-
-
-def _row(same: Sequence[Outcome]) -> str:
-    delays = [o.delay for o in same if o.delay is not None]
-    backs = [o.recovered for o in same if o.recovered is not None]
-    middle = f"{np.median(delays):.0f}, {np.quantile(delays, 0.9):.0f}" if delays else "-"
-    return " | ".join(
-        (
-            f"| {same[0].scenario}",
-            f"{np.median([o.before for o in same]):.2f}",
-            f"{np.median([o.worst for o in same]):.2f}",
-            f"{np.median([o.after for o in same]):.2f}",
-            f"{middle} ({len(delays)} of {len(same)})",
-            f"{sum(o.false_calls for o in same) / len(same):.2f}",
-            f"{np.median(backs):.0f} ({len(backs)} of {len(same)})" if backs else "-",
-            f"{sum(_back(o, 0) for o in same)} of {len(same)}",
-            f"{sum(_back(o, o.shown) for o in same)} of {len(same)}",
-            f"{np.mean([o.reclusters for o in same]):.1f}",
-            f"{sum(o.lineage for o in same)} of {len(same)} |",
-        )
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -339,10 +248,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--processes", type=int, help="one per core unless told otherwise")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     seeds = range(given.first, given.first + given.seeds)
-    found = list(outcomes(given.only or list(SCENARIOS), seeds))
+    found = list(outcomes(given.only or list(SCENARIOS), seeds, given.processes))
     if given.json:
         print(msgspec.json.encode(found).decode())
     else:

@@ -3,7 +3,7 @@
 Streams both retail feeds through the engine with its default settings and compares the end with
 scikit-learn's K-Means on the same features. Beside it stands river's own K-Means on the same
 stream, started better than it starts itself. Then the planted drift and the no-op refits, of 20
-seeds each.
+seeds each. Without --json the figures go into a file in benchmarks/results/, too.
 
     python -m benchmarks.quality
     python -m benchmarks.quality --seeds 0
@@ -14,103 +14,31 @@ seeds each.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from benchmarks import noop, planted, tradeoff
+from benchmarks import noop, planted, planted_figures, tradeoff
+from benchmarks.agreement import steadiness
 from benchmarks.feeds import FEEDS, ONLINE_RETAIL, Feed, Replay, parse, whole_orders
-from benchmarks.figures import Figures, figures_of
-from benchmarks.plain_river import HALFLIFE, RiverFigures, run_river, traffic_of
-from benchmarks.results import Row, row
+from benchmarks.figures import Figures, batch_of, figures_of
+from benchmarks.measures import (
+    ALL_K,
+    MEASURES,
+    K,
+    Measure,
+    Measured,
+    river_value,
+    rows,
+    value,
+)
+from benchmarks.plain_river import HALFLIFE, run_river, traffic_of
+from benchmarks.results import Row, write
 from benchmarks.streaming import longest_window_days, reference_moments, stream
 from segstream.settings import Settings
 
-Better = Literal["higher", "lower"]
-K: Final = 5
-ALL_K: Final = (4, 5, 6)
 # Lines of one invoice as one event: what an order that arrives whole would give.
 WHOLE: Final = Feed("online_retail_whole", "Online Retail, whole orders", "", ONLINE_RETAIL.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure in the table.
-
-    Attributes
-    ----------
-    targets
-        By the feed's name; no target elsewhere.
-    """
-
-    key: str
-    label: str
-    metric: str
-    better: Better
-    digits: int
-    targets: dict[str, float]
-
-
-MEASURES: Final = (
-    Measure("ari", "nearest centre: ARI with batch", "index", "higher", 3,
-            {"online_retail": 0.93}),
-    Measure("sse_ratio", "nearest centre: SSE / batch SSE", "ratio", "lower", 4,
-            {"online_retail": 1.01}),
-    Measure("published_ari", "published: ARI with batch", "index", "higher", 3,
-            {"online_retail": 0.88}),
-    Measure("published_sse_ratio", "published: SSE / batch SSE", "ratio", "lower", 4,
-            {"online_retail": 1.02}),
-    Measure("off_nearest", "published off the nearest, share", "share", "lower", 3,
-            {"online_retail": 0.05}),
-    Measure("largest", "largest segment, share", "share", "lower", 3, {}),
-    Measure("changes_per_customer_year", "changes per customer-year", "changes", "lower", 2,
-            {"online_retail": 4.0, "complete_journey": 5.0}),
-    Measure("undone_28_days", "undone within 28 days, share", "share", "lower", 3,
-            {"complete_journey": 0.20}),
-    Measure("silence_days_median", "days of silence until a regular drops, median", "days",
-            "lower", 1, {"complete_journey": 28.0}),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One feed's figures with k segments, and river's beside them at the default k."""
-
-    feed: Feed
-    k: int
-    figures: Figures
-    river: RiverFigures | None
-
-
-def value(figures: Figures, key: str) -> float | None:
-    """One of `MEASURES` of the engine; None where it cannot be said."""
-    return {
-        "ari": figures.nearest.ari,
-        "sse_ratio": figures.nearest.sse_ratio,
-        "published_ari": figures.published.ari,
-        "published_sse_ratio": figures.published.sse_ratio,
-        "off_nearest": figures.off_nearest,
-        "largest": figures.largest,
-        "changes_per_customer_year": figures.rate("all"),
-        "undone_28_days": figures.undone_share,
-        "silence_days_median": figures.silence.days_median,
-    }[key]
-
-
-def river_value(river: RiverFigures, key: str) -> float | None:
-    """The same of river; None for silence, which it cannot see."""
-    return {
-        "ari": river.nearest.ari,
-        "sse_ratio": river.nearest.sse_ratio,
-        "published_ari": river.published.ari,
-        "published_sse_ratio": river.published.sse_ratio,
-        "off_nearest": river.off_nearest,
-        "largest": river.largest,
-        "changes_per_customer_year": river.changes_per_year,
-        "undone_28_days": river.undone_share,
-        "silence_days_median": None,
-    }[key]
 
 
 def present_feeds() -> dict[Feed, Replay]:
@@ -137,7 +65,8 @@ def measure(
     river = None
     if halflife is not None:
         river = run_river(traffic_of(replay, streamed.view), streamed, halflife)
-    return Measured(feed, k, figures_of(streamed), river)
+    steady = steadiness(batch_of(streamed.view, k))
+    return Measured(feed, k, figures_of(streamed), steady, river)
 
 
 def measure_all(
@@ -151,27 +80,11 @@ def measure_all(
             yield measure(WHOLE, whole_orders(replay), K, None)
 
 
-def rows(measured: Measured) -> Iterator[Row]:
-    """Rows of the result file."""
-    suffix = "" if measured.k == K else f"/k={measured.k}"
-    for m in MEASURES:
-        found = value(measured.figures, m.key)
-        if found is None or found == float("inf"):
-            continue
-        target = m.targets.get(measured.feed.name) if judged(measured, m) else None
-        yield row(f"quality/{measured.feed.name}/{m.key}{suffix}", m.metric, [found], target,
-                  m.better)  # fmt: skip
-
-
-def judged(measured: Measured, m: Measure) -> bool:
-    """Whether the target holds at this k: only the default's, but that of the SSE at every k."""
-    return measured.k == K or m.key == "sse_ratio"
-
-
 def table(measured: Measured) -> Iterator[str]:
     """What a reader sees of one feed."""
     figures, river = measured.figures, measured.river
     yield f"{measured.feed.title}: {figures.customers:,} customers, {measured.k} segments"
+    yield f"  ARI of a batch fit with its bootstrap fits, lower quartile: {measured.steady_ari:.3f}"
     yield ""
     beside = f"plain river ({river.halflife:g})" if river else ""
     yield f"  {'':<46} {'engine':>9}  {'target':<10} {'':<7} {beside:>18}".rstrip()
@@ -188,7 +101,7 @@ def table(measured: Measured) -> Iterator[str]:
 
 
 def _target(m: Measure, target: float) -> str:
-    return f"{'>=' if m.better == 'higher' else '<='} {target:g}"
+    return f"{'>=' if m.better == 'higher' else '<='} {target:.3g}"
 
 
 def _shown(found: float | None, digits: int) -> str:
@@ -240,6 +153,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
             "feed": measured.feed.name,
             "k": measured.k,
             "figures": measured.figures,
+            "steady_ari": measured.steady_ari,
             "river": measured.river,
             "rows": list(rows(measured)),
         }
@@ -263,19 +177,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         body = msgspec.json.encode([as_json(m) for m in every])
         print(msgspec.json.format(body).decode())
         return 0
-    verdicts = [r.met for m in every for r in rows(m) if r.met is not None]
-    print(f"{sum(verdicts)} of {len(verdicts)} targets met")
+    found = [r for m in every for r in rows(m)]
     if asked.seeds:
-        _print_drift(asked.seeds)
+        found += _drift(asked.seeds, asked.processes)
+    verdicts = [r.met for r in found if r.met is not None]
+    print("", f"{sum(verdicts)} of {len(verdicts)} targets met", sep="\n")
+    print(f"written to {write(found)}", file=sys.stderr)
     return 0
 
 
-def _print_drift(seeds: int) -> None:
-    found = list(planted.outcomes(list(planted.SCENARIOS), range(seeds)))
-    print("", "Planted drift", "", *planted.table(found), *planted.verdicts(found), sep="\n",
-          flush=True)  # fmt: skip
-    kept = noop.table(list(noop.outcomes(seeds)))
-    print("", "Nothing has changed: who keeps its segment", "", *kept, sep="\n")
+def _drift(seeds: int, processes: int | None) -> list[Row]:
+    """Print what became of planted drift, and of none."""
+    found = list(planted.outcomes(list(planted.SCENARIOS), range(seeds), processes))
+    print("", "Planted drift", "", *planted_figures.table(found), sep="\n", flush=True)
+    kept = list(noop.outcomes(seeds))
+    print("", "Nothing has changed: who keeps its segment", "", *noop.table(kept), sep="\n")
+    return [*planted_figures.rows(found), *noop.rows(kept)]
 
 
 def _print_trade_off(replays: dict[Feed, Replay]) -> None:
@@ -295,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all-k", action="store_true", help="also 4 and 6 segments")
     parser.add_argument("--json", action="store_true", help="of the feeds, for machines")
     parser.add_argument("--seeds", type=int, default=20, help="of planted drift; 0 for none")
+    parser.add_argument("--processes", type=int, help="for planted drift; else one per core")
     parser.add_argument("--trade-off", action="store_true", help="one choice changed at a time")
     parser.add_argument("--halflife", type=float, default=HALFLIFE, help="of river's K-Means")
     return parser

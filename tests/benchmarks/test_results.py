@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 from benchmarks.bench import CASES
-from benchmarks.quality import MEASURES
+from benchmarks.measures import MEASURES
 from benchmarks.results import row, table, write
 
 

@@ -150,6 +150,8 @@ class Proposal(msgspec.Struct, frozen=True):
         Share of the panel that the best candidate moves, and in its smallest segment.
     objection
         Why none was proposed.
+    k
+        Segments of the best candidate.
     """
 
     day: int
@@ -165,6 +167,7 @@ class Proposal(msgspec.Struct, frozen=True):
     quality: Quality = Quality()
     curve: dict[int, float] = {}
     commanded: bool = False
+    k: int = 0
 
 
 class Living(msgspec.Struct, frozen=True):
@@ -264,7 +267,7 @@ def _weighed(
         smallest, objection, asked.frame,
         tuple(map(tuple, fit.centres.tolist())) if passes else (),
         quality_of(asked.panel(), fit, asked.seed) if passes else Quality(),
-        curve, asked.commanded,
+        curve, asked.commanded, len(fit.centres),
     )  # fmt: skip
 
 

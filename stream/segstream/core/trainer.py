@@ -17,6 +17,7 @@ import numpy as np
 
 from segstream.core import refit
 from segstream.core.brought import drawn
+from segstream.core.choosing import after_check, after_refusal, calm, chooses
 from segstream.core.clusterer import PopulationKMeans, river_centres, river_kmeans
 from segstream.core.drift import calls, fresh_watch, observe
 from segstream.core.fitting import assign, choose_k, fit_scaling, fresh, panel_vectors, quality_of
@@ -243,7 +244,7 @@ class Trainer:
         if called:
             watch = msgspec.structs.replace(state.watch, calls=(*state.watch.calls, day))
             state = changed(state, watch=watch)
-        elif day - state.checked_day < settings.refit_days and not self._chooses(state, day):
+        elif day - state.checked_day < settings.refit_days and not chooses(state, day):
             return state
         ids = np.array([s.id for s in model.segments])[self._living(model, panel).labels]
         state = changed(state, seen=origin_of(panel.hashes, ids))
@@ -263,15 +264,10 @@ class Trainer:
         asked = Asked(
             Frame.of(scaling), scaling.apply(panel.transformed).tobytes(),
             living.centres.tobytes(), living.labels.tobytes(), day=day, trigger=trigger, k=k,
-            chooses_k=not commanded and self._chooses(state, day), starts=settings.starts,
+            chooses_k=not commanded and chooses(state, day), starts=settings.starts,
             seed=settings.seed, gate=settings.gate, commanded=commanded,
         )  # fmt: skip
         return changed(state, asked=asked, checked_day=day)
-
-    @staticmethod
-    def _chooses(state: TrainerState, day: int) -> bool:
-        """Whether the day has come on which a check chooses k anew."""
-        return 0 <= state.k_due <= day
 
     @staticmethod
     def _living(model: Model, panel: Panel) -> Living:
@@ -285,27 +281,11 @@ class Trainer:
             objection=p.objection,
         )  # fmt: skip
         state = self._recorded(state, decision)
-        if state.k_due < 0 and self._calm(decision) and state.seen.hashes:
+        if state.k_due < 0 and calm(self._settings, decision) and state.seen.hashes:
             state = changed(state, origin=state.seen)
-        return changed(
-            state, asked=None, candidate=proposal if proposal.kind else None,
-            k_due=self._k_due(state, decision, asked is not None and asked.chooses_k),
-        )  # fmt: skip
-
-    def _k_due(self, state: TrainerState, decision: Decision, chosen: bool) -> int:
-        """When k is chosen anew: a longest window after the first cause, and then not again.
-
-        Until then windows hold the old behaviour and the new, and a mixture looks like a segment.
-        """
-        if chosen or self._settings.k != "auto":
-            return -1
-        if state.k_due >= 0 or self._calm(decision):
-            return state.k_due
-        return decision.day + math.ceil(self._spec.longest_window_days)
-
-    def _calm(self, decision: Decision) -> bool:
-        gain = max(decision.gain_warm, decision.gain_fresh)
-        return decision.trigger == "schedule" and gain <= self._settings.gate.gain
+        window_days = self._spec.longest_window_days
+        state = after_check(state, self._settings, window_days, asked, proposal)
+        return changed(state, asked=None, candidate=proposal if proposal.kind else None)
 
     def _recorded(self, state: TrainerState, decision: Decision) -> TrainerState:
         return changed(state, decisions=(*state.decisions, decision)[-DECISIONS_KEPT:])
@@ -331,6 +311,7 @@ class Trainer:
         )  # fmt: skip
         state = changed(state, candidate=None, decisions=(*state.decisions[:-1], decision))
         if decision.objection:
+            state = after_refusal(state, self._settings) if k_new != k_old else state
             return changed(state, refused=proposal)
         return self._promote(state, model, proposal, day, panel)
 

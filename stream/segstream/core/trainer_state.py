@@ -112,6 +112,8 @@ class TrainerState(msgspec.Struct, frozen=True):
     ----------
     k_due
         Day from which a check chooses k anew; -1 where there is no cause.
+    k_again
+        How often a choice that is refused is still made again.
     asked
         A check whose answer is needed when the next day closes.
     candidate
@@ -128,6 +130,7 @@ class TrainerState(msgspec.Struct, frozen=True):
     checked_day: int = -1
     refit_day: int = -1
     k_due: int = -1
+    k_again: int = 0
     panel_bits: int = 0
     waiting: str = "no events yet"
     asked: Asked | None = None
