@@ -10,6 +10,7 @@ import pytest
 from segstream.adapters.playbook_files import named_playbook
 from segstream.core import layout as at
 from segstream.core.fitting import choose_k, fit_scaling, panel_vectors
+from segstream.core.history import history
 from segstream.core.identity import match
 from segstream.core.layout import VECTOR_ONE
 from segstream.core.partition import DayTotals, PanelRows
@@ -279,6 +280,39 @@ def test_fewer_distinct_customers_than_segments() -> None:
     assert model is not None
     assert len(model.segments) == 3
     assert model.fit.k == 3
+
+
+def test_more_segments_than_customers() -> None:
+    """With k over the number of customers everybody is a segment, and the model says so."""
+    model = started(population(1, per_group=2), k=10, min_panel=5).model
+    assert model is not None
+    assert (len(model.segments), model.fit.k) == (6, 6)
+
+
+@pytest.mark.parametrize("k", [181, 500])
+def test_a_command_for_more_segments_than_customers_is_refused(k: int) -> None:
+    """The decision says why, and `models list` shows it; the living model goes on."""
+    first = started(population(1))
+    assert first.model is not None
+    commanded = msgspec.structs.replace(first, commands=(Command("recluster", k),))
+    after = lived(commanded, population(1), range(201, 203))
+    assert after.model == first.model
+    assert after.commands == ()
+    assert after.decisions[-1].objection == (
+        f"{k} segments need as many customers that differ, and 180 do"
+    )
+    shown = history((first.model,), after.decisions, every=False)
+    assert shown[-1].objection == after.decisions[-1].objection
+
+
+def test_fewer_customers_than_living_segments_are_not_refitted() -> None:
+    """A day on which only two customers were evaluated is no panel for three segments."""
+    commanded = msgspec.structs.replace(started(population(1)), commands=(Command("recluster"),))
+    after = lived(commanded, population(1)[[0, 170]], range(201, 203))
+    assert after.model == commanded.model
+    assert (
+        "3 segments need as many customers that differ, and 2 do" in after.decisions[-1].objection
+    )
 
 
 def test_a_constant_feature_weighs_nothing() -> None:

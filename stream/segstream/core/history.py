@@ -65,7 +65,7 @@ def history(
 
 def _stands_out(decision: Decision) -> bool:
     """Whether a candidate was scored, or a person waits for what was refused."""
-    return decision.gain is not None or decision.trigger == "import"
+    return decision.gain is not None or decision.trigger in ("import", "command")
 
 
 def _of_model(model: Model, last: str, decision: Decision | None) -> HistoryRow:

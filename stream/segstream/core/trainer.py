@@ -260,9 +260,15 @@ class Trainer:
         scaling = fit_scaling(self._spec, panel.transformed)
         if not scaling.varies:
             return changed(state, checked_day=day)
+        vectors = scaling.apply(panel.transformed)
+        needed, different = max(k, len(model.segments)), len(np.unique(vectors, axis=0))
+        if different < needed:
+            told = f"{needed} segments need as many customers that differ, and {different} do"
+            refused = Decision(day, trigger, "no", 0.0, 0.0, 0.0, objection=told)
+            return changed(self._recorded(state, refused), checked_day=day)
         living = self._living(model, panel).seen_in(scaling, panel.transformed)
         asked = Asked(
-            Frame.of(scaling), scaling.apply(panel.transformed).tobytes(),
+            Frame.of(scaling), vectors.tobytes(),
             living.centres.tobytes(), living.labels.tobytes(), day=day, trigger=trigger, k=k,
             chooses_k=not commanded and chooses(state, day), starts=settings.starts,
             seed=settings.seed, gate=settings.gate, commanded=commanded,
