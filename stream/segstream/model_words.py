@@ -1,8 +1,8 @@
 """Models as programs read them, and the words for them: for commands, tables and the API."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Final
 
 from segstream.core import layout as at
 from segstream.core.identity import Descent
@@ -10,10 +10,12 @@ from segstream.core.model import Model, Segment
 from segstream.core.spec import CompiledSpec
 from segstream.core.trainer_state import Command, Decision
 
+_EPOCH: Final = date(1970, 1, 1)
+
 
 def iso_day(day: int) -> str:
     """Write a day since 1970 as a date."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y-%m-%d")
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def command_words(command: Command) -> str:

@@ -79,7 +79,7 @@ class Customer(msgspec.Struct, frozen=True):
         Squared distance to the nearest other segment minus to its own; below 0 where another is
         nearer and the policy's margin still holds the customer.
     history
-        Published changes within reach, the oldest first.
+        The last published changes within reach, at most 100, the oldest first.
     orders
         By day; null where they are not kept.
     """

@@ -13,23 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from segstream.api.changes import change_routes
-from segstream.api.customers import customer_routes
-from segstream.api.guard import Guard, Limits
+from segstream.api.customers import Customers, customer_routes
+from segstream.api.guard import App, Guard, Limits
 from segstream.api.health import health_routes
+from segstream.api.hot import Hot
 from segstream.api.keys import Keys
 from segstream.api.models import model_routes
 from segstream.api.openapi import document
-from segstream.api.problems import ProblemError, instance_of, on_problem, problem
+from segstream.api.problems import ProblemError, instance_of, on_problem, problem, refusal
 from segstream.api.reader import Desk, Reader
 from segstream.api.segments import segment_routes
-from segstream.errors import (
-    ConfigError,
-    FencedError,
-    OutputError,
-    SegstreamError,
-    SourceError,
-    StateError,
-)
+from segstream.errors import SegstreamError
 from segstream.metrics import Metrics
 
 LOG: Final = logging.getLogger("segstream.serve")
@@ -37,14 +31,6 @@ _ABOUT: Final = (
     "Customers, segments, models and changes of one namespace. Times are RFC 3339 in UTC, feature "
     "values are in real units, null is unknown."
 )
-# Who can mend it: the asker by asking later (409), or whoever runs the services (503).
-_STATUSES: Final[dict[type[SegstreamError], tuple[int, str]]] = {
-    FencedError: (409, "held"),
-    StateError: (409, "not-now"),
-    ConfigError: (409, "not-now"),
-    SourceError: (503, "away"),
-    OutputError: (503, "no-room"),
-}
 
 
 def create_app(
@@ -53,8 +39,8 @@ def create_app(
     keys: Keys | None = None,
     limits: Limits | None = None,
     metrics: Metrics | None = None,
-) -> FastAPI:
-    """Make the application.
+) -> App:
+    """Make the application: the guard, what is hot, then FastAPI.
 
     Parameters
     ----------
@@ -66,6 +52,7 @@ def create_app(
         Of the role `serve`.
     """
     metrics = metrics or Metrics("serve")
+    customers = Customers(reader)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,15 +64,14 @@ def create_app(
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     for routes in (
-        customer_routes(reader, desk), segment_routes(reader), model_routes(reader, desk),
-        change_routes(reader, metrics), health_routes(reader, metrics),
+        customer_routes(customers, reader, desk), segment_routes(reader),
+        model_routes(reader, desk), change_routes(reader, metrics), health_routes(reader, metrics),
     ):  # fmt: skip
         app.include_router(routes)
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(SegstreamError, _on_refused)
-    app.add_middleware(Guard, keys=keys or Keys(None), limits=limits or Limits(), metrics=metrics)
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
@@ -94,7 +80,7 @@ def create_app(
         return made
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return app
+    return Guard(Hot(app, customers), keys or Keys(None), limits or Limits(), metrics)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -120,8 +106,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 async def _on_refused(request: Request, error: Exception) -> Response:
     """Answer for what Segstream itself refuses."""
-    for kind, (status, name) in _STATUSES.items():
-        if isinstance(error, kind):
-            refused = ProblemError(status, name, str(error))
-            return problem(refused, instance_of(request.scope))
-    raise error
+    refused = refusal(error) if isinstance(error, SegstreamError) else None
+    if refused is None:
+        raise error
+    return problem(refused, instance_of(request.scope))

@@ -18,7 +18,7 @@ import numpy as np
 
 from segstream.api.answers import Member, Members, SegmentPage, Segments
 from segstream.api.lens import Lens
-from segstream.api.looks import finite
+from segstream.api.looks import finite, mean_texts, medians_of
 from segstream.api.model_pages import model_page, models_answer
 from segstream.api.population import map_answer, overview_answer, segment_page, segments_answer
 from segstream.api.problems import ProblemError, encoded
@@ -54,7 +54,9 @@ class Board:
         _, raw, _ = view.vectors
         names = view.spec.spec.names
         self.means = dict(zip(names, _columns(raw, np.nanmean), strict=True))
-        self.medians = dict(zip(names, _columns(raw, np.nanmedian), strict=True))
+        self.mean_texts = mean_texts(self.lens, self.means)
+        medians = dict(zip(names, _columns(raw, np.nanmedian), strict=True))
+        self.medians = medians_of(self.lens, medians)
 
     async def answer(self, make: Callable[..., object], *given: object) -> bytes:
         """Answer of one of the methods below, as JSON; computed once, off the event loop."""

@@ -1,6 +1,6 @@
 """Routes of customers: one look, why, what if, erase."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
@@ -13,7 +13,7 @@ from segstream.api.openapi import answering, asking
 from segstream.api.problems import ProblemError, encoded
 from segstream.api.reader import Desk, Reader
 
-_WHAT_IF = msgspec.json.Decoder(WhatIf)
+_WHAT_IF: Final = msgspec.json.Decoder(WhatIf)
 
 
 def json_response(body: bytes, status: int = 200) -> Response:
@@ -21,7 +21,40 @@ def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def customer_routes(reader: Reader, desk: Desk) -> APIRouter:
+class Customers:
+    """Answers about one customer, as JSON."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def customer(self, quoted: str) -> bytes:
+        """Everything known of one; its id percent-encoded."""
+        look = await self._look(quoted)
+        history = await self._reader.history(look.customer_id)
+        return encoded(customer_answer(look, self._reader.means(), history))
+
+    async def why(self, quoted: str) -> bytes:
+        """What separates it from the next segment."""
+        look = await self._look(quoted)
+        return encoded(why_answer(look, await self._reader.history(look.customer_id)))
+
+    async def assign(self, body: bytes) -> bytes:
+        """What if."""
+        given = decoded(_WHAT_IF, body).features
+        board = self._reader.board()
+        return encoded(assign_answer(board.lens, board.medians, given))
+
+    async def _look(self, quoted: str) -> Look:
+        found = await self._reader.look(_id(quoted))
+        if found is None:
+            raise ProblemError(
+                404, "unknown-customer", "expected a customer with a record, got none of this id; "
+                "ids are as in the feed",
+            )  # fmt: skip
+        return found
+
+
+def customer_routes(customers: Customers, reader: Reader, desk: Desk) -> APIRouter:
     """Make the routes."""
     routes = APIRouter(tags=["customers"])
 
@@ -31,8 +64,7 @@ def customer_routes(reader: Reader, desk: Desk) -> APIRouter:
     )  # fmt: skip
     async def why(customer_id: str) -> Response:
         """Why a customer is in its segment, and what moved it last."""
-        look = await _look(reader, customer_id)
-        return json_response(encoded(why_answer(look, await reader.history(look.customer_id))))
+        return json_response(await customers.why(customer_id))
 
     @routes.get(
         "/customers/{customer_id:path}", operation_id="customer", response_model=None,
@@ -43,9 +75,7 @@ def customer_routes(reader: Reader, desk: Desk) -> APIRouter:
 
         An id with a slash is sent percent-encoded (`%2F`).
         """
-        look = await _look(reader, customer_id)
-        history = await reader.history(look.customer_id)
-        return json_response(encoded(customer_answer(look, reader.means(), history)))
+        return json_response(await customers.customer(customer_id))
 
     @routes.delete(
         "/customers/{customer_id:path}", operation_id="erase", response_model=None,
@@ -69,9 +99,7 @@ def customer_routes(reader: Reader, desk: Desk) -> APIRouter:
     )  # fmt: skip
     async def assign(request: Request) -> Response:
         """What if: the segment of some features, the population's medians for the rest."""
-        given = decoded(_WHAT_IF, await request.body()).features
-        board = reader.board()
-        return json_response(encoded(assign_answer(board.lens, board.medians, given)))
+        return json_response(await customers.assign(await request.body()))
 
     return routes
 
@@ -98,13 +126,3 @@ def _id(quoted: str) -> str:
         raise ProblemError(
             404, "unknown-customer", "expected an id in percent-encoded UTF-8, got other bytes"
         ) from error
-
-
-async def _look(reader: Reader, customer_id: str) -> Look:
-    found = await reader.look(_id(customer_id))
-    if found is None:
-        raise ProblemError(
-            404, "unknown-customer", "expected a customer with a record, got none of this id; ids "
-            "are as in the feed",
-        )  # fmt: skip
-    return found

@@ -14,7 +14,7 @@ from segstream.adapters.file_sink import CHANGES
 from segstream.adapters.sqlite_store import FILE_NAME
 from segstream.api.answers import OrderDay
 from segstream.api.board import Board
-from segstream.api.looks import Look, Values
+from segstream.api.looks import HISTORY, Look, Texts
 from segstream.api.problems import ProblemError
 from segstream.api.tail import Tail
 from segstream.core import layout as at
@@ -146,9 +146,9 @@ class StateReader:
             raise ProblemError(503, "not-ready", self._failure or "expected a state, none is read")
         return self._board
 
-    def means(self) -> Values:
+    def means(self) -> Texts:
         """See `segstream.api.reader.Reader.means`."""
-        return self.board().means
+        return self.board().mean_texts
 
     async def look(self, customer_id: str) -> Look | None:
         """See `segstream.api.reader.Reader.look`."""
@@ -165,7 +165,7 @@ class StateReader:
 
     async def history(self, customer_id: str) -> list[bytes]:
         """See `segstream.api.reader.Reader.history`."""
-        return self.tail.of(customer_id)
+        return self.tail.of(customer_id, HISTORY)
 
     def lacks(self) -> list[str]:
         """See `segstream.api.reader.Reader.lacks`."""

@@ -6,12 +6,15 @@ kept.
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
+
+from prometheus_client import Counter, Histogram
 
 from segstream.api.keys import Keys
 from segstream.api.problems import ProblemError, instance_of, problem
@@ -23,6 +26,8 @@ OPEN: Final = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json"))
 _READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _ASKING: Final = "/assign"
 _OF_CUSTOMERS: Final = b"/customers/"
+# A path that quoting leaves as it is.
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9_.~/-]*").fullmatch
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 Scope = MutableMapping[str, Any]
@@ -53,6 +58,7 @@ class Guard:
 
     def __init__(self, app: App, keys: Keys, limits: Limits, metrics: Metrics) -> None:
         self._app, self._keys, self._limits, self._metrics = app, keys, limits, metrics
+        self._counts: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -77,24 +83,31 @@ class Guard:
 
     def _count(self, scope: Scope, answered: "_Answered", seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", None) or "none"
-        outcome = f"{answered.status // 100}xx"
-        self._metrics.add("segstream_http_requests_total", route=route, outcome=outcome)
+        key = (route, answered.status // 100)
+        if key not in self._counts:
+            self._counts[key] = (
+                self._metrics.counter(
+                    "segstream_http_requests_total", route=route, outcome=f"{key[1]}xx"
+                ),
+                self._metrics.histogram("segstream_http_seconds", route=route),
+            )
+        requests, times = self._counts[key]
+        requests.inc()
         if not answered.streamed:
-            self._metrics.observe("segstream_http_seconds", seconds, route=route)
+            times.observe(seconds)
 
     # ---- who and how much --------------------------------------------------------------
 
     async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
-        headers = scope["headers"]
-        self._check_size(scope, headers)
-        self._check_key(scope, dict(headers))
+        self._check_size(scope, scope["headers"])
+        headers = dict(scope["headers"])
+        self._check_key(scope, headers)
         raw: bytes = scope.get("raw_path") or b""
         if raw.startswith(_OF_CUSTOMERS):
             scope["path"] = _with_whole_ids(raw.partition(b"?")[0])
-        names = {name for name, _ in headers}
-        if b"content-length" not in names and b"transfer-encoding" not in names:
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
             return receive
-        return await self._whole_body(dict(headers), receive)
+        return await self._whole_body(headers, receive)
 
     def _check_size(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
         limits = self._limits
@@ -220,4 +233,6 @@ def _bug(number: str) -> ProblemError:
 
 def _with_whole_ids(raw: bytes) -> str:
     """Quote each part of a path whole: slashes and line breaks of an id are no part of a route."""
+    if _PLAIN(raw):
+        return raw.decode("ascii")
     return "/".join(quote(unquote_to_bytes(part), safe="") for part in raw.split(b"/"))

@@ -1,10 +1,12 @@
 """A model as one customer is looked at: scaled and compared by the kernel's own functions."""
 
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
 from segstream.core import layout as at
+from segstream.core.compiled import allocating
 from segstream.core.model import Model, model_arrays
 from segstream.core.spec import CompiledSpec, FloatArray
 from segstream.core.vectors import scale, squared_distance
@@ -41,9 +43,29 @@ class Lens:
         The sum is the one that `segstream.core.vectors.nearest` compares, so the first is its
         answer.
         """
-        centres = self.arrays.centres
-        found = [
-            (segment, float(squared_distance(scaled, centres[i])))
-            for i, segment in enumerate(self.arrays.ids.tolist())
-        ]
-        return sorted(found, key=lambda pair: pair[1])
+        found = squared_distances(self.arrays.centres, scaled).tolist()
+        return sorted(zip(self._ids, found, strict=True), key=itemgetter(1))
+
+    @cached_property
+    def _ids(self) -> list[int]:
+        return [int(segment) for segment in self.arrays.ids.tolist()]
+
+    @cached_property
+    def words(self) -> list[tuple[str, str, str]]:
+        """Name, label and unit of every feature."""
+        features = self.spec.spec.features
+        return [(f.name, self.spec.describe(f), f.unit) for f in features]
+
+    @cached_property
+    def clustered(self) -> frozenset[str]:
+        """Names of the features that decide the segment."""
+        return frozenset(f.name for f in self.spec.spec.features if f.use == "cluster")
+
+
+@allocating
+def squared_distances(centres: FloatArray, scaled: FloatArray) -> FloatArray:
+    """Squared distance of a vector to every centre, shape (k,)."""
+    found = np.empty(len(centres), dtype=np.float64)
+    for i in range(len(centres)):
+        found[i] = squared_distance(scaled, centres[i])
+    return found

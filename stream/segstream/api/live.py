@@ -21,7 +21,7 @@ from segstream.adapters.redis_store import Adoption
 from segstream.api.board import Board
 from segstream.api.desks import Models, erase_event, erase_moment_ms
 from segstream.api.lens import Lens
-from segstream.api.looks import Look, Values
+from segstream.api.looks import HISTORY, Look, Texts
 from segstream.api.lookups import Found, Lookups
 from segstream.api.problems import ProblemError
 from segstream.api.records import Bench
@@ -168,9 +168,9 @@ class LiveReader:
             )  # fmt: skip
         return self._board
 
-    def means(self) -> Values:
+    def means(self) -> Texts:
         """See `segstream.api.reader.Reader.means`."""
-        return self._board.means if self._board else {}
+        return self._board.mean_texts if self._board else {}
 
     # ---- one customer ------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class LiveReader:
 
     async def history(self, customer_id: str) -> list[bytes]:
         """See `segstream.api.reader.Reader.history`."""
-        return self.tail.of(customer_id)
+        return self.tail.of(customer_id, HISTORY)
 
     async def refresh(self) -> None:
         """See `segstream.api.reader.Reader.refresh`; workers write in their own time."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -31,6 +31,10 @@ from segstream.core.spec import FloatArray
 
 Values = Mapping[str, float]
 """Features by name, real units; NaN is unknown."""
+Texts = Mapping[str, str]
+"""The same, for people."""
+HISTORY: Final = 100
+"""Changes of a customer that are told at most: a restless one has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Look:
     orders: list[OrderDay] | None = None
 
 
-def customer_answer(look: Look, means: Values, history: Sequence[bytes]) -> Customer:
+def customer_answer(look: Look, means: Texts, history: Sequence[bytes]) -> Customer:
     """Everything known of a customer."""
     lens = look.lens
     ranked = lens.ranked(look.scaled)
@@ -76,15 +80,19 @@ def customer_answer(look: Look, means: Values, history: Sequence[bytes]) -> Cust
     )
 
 
-def _features(look: Look, means: Values) -> list[FeatureValue]:
-    spec = look.lens.spec
+def _features(look: Look, means: Texts) -> list[FeatureValue]:
     return [
         FeatureValue(
-            f.name, spec.describe(f), f.unit, finite(value), quantity(value, f.unit),
-            quantity(means.get(f.name), f.unit),
+            name, label, unit, finite(value), quantity(value, unit),
+            means.get(name) or quantity(None, unit),
         )
-        for f, value in zip(spec.spec.features, look.raw.tolist(), strict=True)
+        for (name, label, unit), value in zip(look.lens.words, look.raw.tolist(), strict=True)
     ]  # fmt: skip
+
+
+def mean_texts(lens: Lens, means: Values) -> Texts:
+    """Write the means of all customers for people."""
+    return {name: quantity(means.get(name), unit) for name, _, unit in lens.words}
 
 
 def _margin(segment: int, ranked: Sequence[tuple[int, float]]) -> float | None:
@@ -112,7 +120,6 @@ class _Data(msgspec.Struct):
     direction: Any
     model: str
     to: _Ref | None
-    drivers: list[ChangeDriver]
     from_: _Ref | None = msgspec.field(name="from")
 
 
@@ -121,12 +128,22 @@ class _Change(msgspec.Struct):
     data: _Data
 
 
-_DECODER = msgspec.json.Decoder(_Change)
+class _DrivenData(_Data):
+    drivers: list[ChangeDriver] = []
+
+
+class _Driven(msgspec.Struct):
+    time: str
+    data: _DrivenData
+
+
+_CHANGE: Final = msgspec.json.Decoder(_Change)
+_DRIVEN: Final = msgspec.json.Decoder(_Driven)
 
 
 def history_entry(line: bytes) -> HistoryEntry:
     """Read a published change."""
-    change = _DECODER.decode(line)
+    change = _CHANGE.decode(line)
     data, from_, to = change.data, change.data.from_, change.data.to
     return HistoryEntry(
         change.time, from_.id if from_ else None, from_.name if from_ else None,
@@ -138,7 +155,7 @@ def history_entry(line: bytes) -> HistoryEntry:
 def _last_change(history: Sequence[bytes]) -> LastChange | None:
     if not history:
         return None
-    change = _DECODER.decode(history[-1])
+    change = _DRIVEN.decode(history[-1])
     data = change.data
     names = (data.from_.name if data.from_ else None, data.to.name if data.to else None)
     return LastChange(change.time, data.reason, *names, data.drivers)
@@ -189,8 +206,21 @@ def _segment(lens: Lens, segment_id: int) -> Segment | None:
 # ---- what if ---------------------------------------------------------------------------
 
 
-def assign_answer(lens: Lens, medians: Values, given: dict[str, float]) -> Assignment:
+def medians_of(lens: Lens, medians: Values) -> list[Assumed]:
+    """What stands for each feature that is not given."""
+    return [
+        Assumed(name, label, finite(medians[name]), quantity(medians[name], unit))
+        for name, label, unit in lens.words
+    ]
+
+
+def assign_answer(lens: Lens, medians: Sequence[Assumed], given: dict[str, float]) -> Assignment:
     """Segment of a vector made of given values and medians.
+
+    Parameters
+    ----------
+    medians
+        One per feature, in the order of the spec.
 
     Raises
     ------
@@ -198,7 +228,8 @@ def assign_answer(lens: Lens, medians: Values, given: dict[str, float]) -> Assig
         422 for an unknown feature or a value that is out of range.
     """
     _check(lens, given)
-    raw = np.array([given.get(n, medians.get(n, math.nan)) for n in lens.spec.spec.names])
+    values = [given.get(m.name, m.value) for m in medians]
+    raw = np.array([math.nan if value is None else value for value in values])
     ranked = lens.ranked(lens.scale(raw))
     if lens.model is None or not ranked:
         raise ProblemError(503, "no-model", "expected a model, got none yet; feed more events")
@@ -221,7 +252,7 @@ def assign_answer(lens: Lens, medians: Values, given: dict[str, float]) -> Assig
         distances=[Distance(i, lens.name(i) or "", d) for i, d in ranked],
         model=lens.model.version,
         given=given,
-        assumed=_assumed(lens, medians, given),
+        assumed=[m for m in medians if m.name not in given and m.name in lens.clustered],
     )
 
 
@@ -232,14 +263,3 @@ def _check(lens: Lens, given: Mapping[str, float]) -> None:
         raise ProblemError(
             422, "unknown-feature", f"features: expected some of {known}; got {unknown[0][:60]!r}"
         )
-
-
-def _assumed(lens: Lens, medians: Values, given: Mapping[str, float]) -> list[Assumed]:
-    return [
-        Assumed(
-            f.name, lens.spec.describe(f), finite(medians.get(f.name, math.nan)),
-            quantity(medians.get(f.name), f.unit),
-        )
-        for f in lens.spec.spec.features
-        if f.name not in given and f.use == "cluster"
-    ]  # fmt: skip

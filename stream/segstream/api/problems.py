@@ -9,10 +9,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from segstream.api.answers import Problem
+from segstream.errors import (
+    ConfigError,
+    FencedError,
+    OutputError,
+    SegstreamError,
+    SourceError,
+    StateError,
+)
 
 MEDIA: Final = "application/problem+json"
 _TYPE: Final = "urn:segstream:problem:"
 _ENCODER: Final = msgspec.json.Encoder()
+# Who can mend it: the asker by asking later (409), or whoever runs the services (503).
+_STATUSES: Final[dict[type[SegstreamError], tuple[int, str]]] = {
+    FencedError: (409, "held"),
+    StateError: (409, "not-now"),
+    ConfigError: (409, "not-now"),
+    SourceError: (503, "away"),
+    OutputError: (503, "no-room"),
+}
 
 
 class ProblemError(Exception):
@@ -37,6 +53,14 @@ def problem(error: ProblemError, instance: str) -> Response:
     title = HTTPStatus(error.status).phrase
     body = Problem(_TYPE + error.kind, title, error.status, error.detail, instance)
     return Response(encoded(body), error.status, error.headers, MEDIA)
+
+
+def refusal(error: SegstreamError) -> ProblemError | None:
+    """Turn what Segstream itself refuses into an answer; None for a bug."""
+    for kind, (status, name) in _STATUSES.items():
+        if isinstance(error, kind):
+            return ProblemError(status, name, str(error))
+    return None
 
 
 async def on_problem(request: Request, error: Exception) -> Response:

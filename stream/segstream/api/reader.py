@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from segstream.api.board import Board
-from segstream.api.looks import Look, Values
+from segstream.api.looks import Look, Texts
 from segstream.api.tail import Tail
 from segstream.orders import Left
 
@@ -29,8 +29,8 @@ class Reader(Protocol):
         """
         ...
 
-    def means(self) -> Values:
-        """Mean of every feature over all customers; empty before they were read."""
+    def means(self) -> Texts:
+        """Mean of every feature over all customers, in words; empty before they were read."""
         ...
 
     async def look(self, customer_id: str) -> Look | None:
@@ -38,7 +38,7 @@ class Reader(Protocol):
         ...
 
     async def history(self, customer_id: str) -> list[bytes]:
-        """Published changes of a customer within reach, the oldest first."""
+        """The last `HISTORY` published changes of a customer within reach, the oldest first."""
         ...
 
     async def refresh(self) -> None:

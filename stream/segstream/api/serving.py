@@ -4,9 +4,9 @@ import asyncio
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from segstream.api.guard import App
 from segstream.logs import Format, logging_config
 
 # From the first byte of a request, or from the connection, to the end of its head.
@@ -60,7 +60,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-def server(app: FastAPI, host: str, port: int, log_format: Format = "text") -> uvicorn.Server:
+def server(app: App, host: str, port: int, log_format: Format = "text") -> uvicorn.Server:
     """Make the server; run it with `run`, or in a thread and end it with `should_exit`.
 
     Parameters
@@ -69,7 +69,7 @@ def server(app: FastAPI, host: str, port: int, log_format: Format = "text") -> u
         0 for a free one.
     """
     config = uvicorn.Config(
-        app, host=host, port=port, http=PatientProtocol, ws="none", lifespan="on",
+        app, loop="uvloop", host=host, port=port, http=PatientProtocol, ws="none", lifespan="on",
         access_log=False, log_level="warning", server_header=False, date_header=True,
         proxy_headers=False, timeout_keep_alive=_IDLE_S, timeout_graceful_shutdown=_STOP_S,
         limit_concurrency=_CONNECTIONS, h11_max_incomplete_event_size=None,

@@ -23,8 +23,10 @@ from segstream.core.trainer_state import TrainerState
 from segstream.settings import Settings, policy_of
 from segstream.view import View
 
-# A megabyte a reply: long enough to be cheap, short enough not to hold up the loop.
-_READ_KEYS: Final = 2_000
+# A quarter of a megabyte a reply: long enough to be cheap, short enough not to hold up requests.
+_READ_KEYS: Final = 500
+# Rosters of one request.
+_ROSTERS: Final = 60
 
 
 class Read:
@@ -41,9 +43,12 @@ async def read_partition(redis: Redis, settings: Settings, digest: str, number: 
     turns = policy_of(settings).sweep_minutes
     store = RedisStore(redis, settings.namespace, number, digest, turns)
     ids: list[str] = []
-    for turn in range(turns):
-        members = await redis.lrange(keys.roster(settings.namespace, number, turn), 0, -1)
-        ids.extend(cast("bytes", m).decode("utf-8", "surrogatepass") for m in members)
+    for first in range(0, turns, _ROSTERS):
+        asked = redis.pipeline(transaction=False)
+        for turn in range(first, min(first + _ROSTERS, turns)):
+            asked.lrange(keys.roster(settings.namespace, number, turn), 0, -1)
+        for members in await asked.execute():
+            ids.extend(m.decode("utf-8", "surrogatepass") for m in members)
     held = await store.held()
     found: list[StoredRecord] = []
     for start in range(0, len(ids), _READ_KEYS):

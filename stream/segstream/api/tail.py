@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -39,7 +40,7 @@ class Tail:
         self._lines: deque[bytes] = deque()
         self._keys: deque[tuple[str, str]] = deque()
         self._place: dict[str, int] = {}
-        self._of: dict[str, list[int]] = {}
+        self._of: dict[str, deque[bytes]] = {}
         self._first = 0
         self._whole = True
         self._news = asyncio.Event()
@@ -65,7 +66,10 @@ class Tail:
             self._lines.append(line)
             self._keys.append((change.id, change.data.customer_id))
             self._place[change.id] = place
-            self._of.setdefault(change.data.customer_id, []).append(place)
+            own = self._of.get(change.data.customer_id)
+            if own is None:
+                own = self._of[change.data.customer_id] = deque()
+            own.append(line)
             if len(self._lines) > self._most:
                 self._drop()
         self._news.set()
@@ -76,15 +80,16 @@ class Tail:
         self._lines.popleft()
         if self._place[change_id] == self._first:
             del self._place[change_id]
-        places = self._of[customer_id]
-        del places[0]
-        if not places:
+        own = self._of[customer_id]
+        own.popleft()
+        if not own:
             del self._of[customer_id]
         self._first += 1
 
-    def of(self, customer_id: str) -> list[bytes]:
-        """Changes of a customer within reach, the oldest first."""
-        return [self._lines[p - self._first] for p in self._of.get(customer_id, ())]
+    def of(self, customer_id: str, most: int) -> list[bytes]:
+        """The last changes of a customer within reach, the oldest first."""
+        own = self._of.get(customer_id, ())
+        return list(own if len(own) <= most else islice(own, len(own) - most, None))
 
     def page(
         self, after: str | None, limit: int, newest: bool
@@ -107,7 +112,8 @@ class Tail:
         if newest and after is None:
             start = max(self._first, self._end - limit)
         stop = min(start + limit, self._end)
-        found = [self._lines[p - self._first] for p in range(start, stop)]
+        # By an iterator: a deque is a chain, and an index into its middle walks there.
+        found = list(islice(self._lines, start - self._first, stop - self._first))
         if found:
             return found, self._keys[stop - 1 - self._first][0]
         return found, after

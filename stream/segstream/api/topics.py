@@ -15,6 +15,8 @@ from segstream.errors import StateError
 from segstream.kafka_settings import KafkaSettings, TopicNames
 
 _POLL_MS: Final = 500
+# Decoded in a few milliseconds: requests wait meanwhile.
+_AT_ONCE: Final = 200
 
 
 class ModelTopic:
@@ -106,7 +108,8 @@ class ChangeTopic:
         await self._reader.stop()
 
     async def _take(self, take: Callable[[Record], Any]) -> None:
-        for records in (await self._reader.getmany(timeout_ms=_POLL_MS)).values():
+        found = await self._reader.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+        for records in found.values():
             for record in records:
                 take(record)
 

@@ -21,8 +21,7 @@ from segstream.settings import Settings
 from segstream.view import stored_settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from segstream.api.guard import App
     from segstream.api.keys import Keys
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -84,7 +83,7 @@ def serve(
         listen(state_app(state, out, customer_word, keys), address)
 
 
-def state_app(state: Path, out: Path, customer_word: str | None, keys: "Keys") -> "FastAPI":
+def state_app(state: Path, out: Path, customer_word: str | None, keys: "Keys") -> "App":
     """The API of a state directory.
 
     Raises
@@ -101,7 +100,7 @@ def state_app(state: Path, out: Path, customer_word: str | None, keys: "Keys") -
     return create_app(StateReader(state, out, customer_word), StateDesk(state, out), keys)
 
 
-def live_app(settings: Settings, redis: str, customer_word: str | None, keys: "Keys") -> "FastAPI":
+def live_app(settings: Settings, redis: str, customer_word: str | None, keys: "Keys") -> "App":
     """The API of a namespace on Kafka and Redis."""
     with serve_extra(), kafka_extra():
         from segstream.api.app import create_app
@@ -151,7 +150,7 @@ def checked_keys(path: Path, host: str) -> "Keys":
     return Keys(known)
 
 
-def listen(app: "FastAPI", address: Address) -> None:
+def listen(app: "App", address: Address) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises

@@ -319,7 +319,7 @@ def quantity(value: float | None, unit: str) -> str:
     >>> quantity(1234.5, "$"), quantity(3.14159, "days")
     ('$1,234', '3.1 days')
     """
-    if value is None or not np.isfinite(value):
+    if value is None or not math.isfinite(value):
         return "unknown"
     number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
     if unit in ("$", "£", "€"):
