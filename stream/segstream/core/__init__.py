@@ -7,6 +7,7 @@
           ► columns                      checked, laid out, one row per event
           ► kernel                       event by event, instant by instant, compiled:
               layout, lists                records in memory
+              prefetching                  the next row's memory, asked for ahead
               turns, folding               whose minute it is; one event into its record
               vectors                      record ► features ► scaled vector ► nearest centre
               judging                      nearest centre ► policy ► change

@@ -23,6 +23,7 @@ from segstream.core.layout import (
     Layout,
     Records,
 )  # fmt: skip
+from segstream.core.prefetching import ask_lists, ask_row
 from segstream.core.spec import IntArray
 from segstream.errors import StateError
 
@@ -96,6 +97,9 @@ def encode_rows(layout: Layout, records: Records, rows: IntArray) -> tuple[ByteA
     ends = np.empty(len(rows), dtype=np.int64)
     at = 0
     for i in range(len(rows)):
+        if i + 2 < len(rows):
+            ask_row(records, rows[i + 2])
+            ask_lists(records, rows[i + 1])
         at = _encode(layout, records, rows[i], buffer, at)
         ends[i] = at
     return buffer[:at].copy(), ends

@@ -1,7 +1,7 @@
 """Folding: one event into its record. Nothing here evaluates or decides."""
 
 from segstream.core.columns import Columns
-from segstream.core.compiled import compiled, inlined
+from segstream.core.compiled import inlined
 from segstream.core.judging import mark_dirty
 from segstream.core.layout import (
     AS_OF,
@@ -121,7 +121,7 @@ def fold_attributes(layout: Layout, records: Records, row: int, columns: Columns
                 head[at + 1] = time_ms
 
 
-@compiled
+@inlined
 def fold(
     spec: SpecArrays, layout: Layout, records: Records, columns: Columns, e: int, as_of: int
 ) -> None:

@@ -137,11 +137,11 @@ def clear_pending(records: Records, row: int) -> None:
 
 
 @compiled
-def decide(
+def weigh(
     layout: Layout, model: ModelArrays, policy: Policy, records: Records, out: Outputs,
     row: int, event: int, reason: int, as_of: int, best: int, distance: float,
 ) -> None:  # fmt: skip
-    """Publish a change where the nearest centre and the policy ask for one."""
+    """`decide` where the customer is not settled."""
     head = records.head[row]
     to = model.ids[best]
     if head[SEGMENT] == NO_SEGMENT:
@@ -167,6 +167,19 @@ def decide(
     if head[PENDING_SEGMENT] == to and held:
         reason = head[PENDING_REASON]
     change(layout, model, records, out, row, event, to, reason, as_of)
+
+
+@inlined
+def decide(
+    layout: Layout, model: ModelArrays, policy: Policy, records: Records, out: Outputs,
+    row: int, event: int, reason: int, as_of: int, best: int, distance: float,
+) -> None:  # fmt: skip
+    """Publish a change where the nearest centre and the policy ask for one."""
+    head = records.head[row]
+    # Nearly always so, and the call would take longer than this look.
+    if head[SEGMENT] == model.ids[best] and head[PENDING_SEGMENT] == NO_SEGMENT:
+        return
+    weigh(layout, model, policy, records, out, row, event, reason, as_of, best, distance)
 
 
 @inlined
@@ -206,6 +219,24 @@ def restore(
 
 
 @compiled
+def rejudge(
+    spec: SpecArrays, layout: Layout, model: ModelArrays, policy: Policy, records: Records,
+    out: Outputs, row: int, as_of: int,
+) -> None:  # fmt: skip
+    """`judge_new_model` where the model is newer."""
+    head = records.head[row]
+    new_generation = (
+        head[GENERATION] != model.version[V_GENERATION]
+        and as_of // MINUTE_MS < model.version[V_GENERATION_MINUTE]
+    )
+    if new_generation and restore(spec, layout, model, records, out, row, as_of):
+        return
+    reason = model.version[V_REASON] if new_generation else MODEL
+    best, distance = evaluate(spec, layout, model, records, out, row, as_of)
+    decide(layout, model, policy, records, out, row, NOT_AN_EVENT, reason, as_of, best, distance)
+
+
+@inlined
 def judge_new_model(
     spec: SpecArrays, layout: Layout, model: ModelArrays, policy: Policy, records: Records,
     out: Outputs, row: int, as_of: int,
@@ -215,16 +246,6 @@ def judge_new_model(
     What changes here is the model's doing, not the customer's.
     """
     head = records.head[row]
-    last = as_of // MINUTE_MS
-    newer = head[VERSION] < model.version[V_NUMBER] and last < model.version[V_MINUTE]
-    if not newer or head[SEGMENT] == NO_SEGMENT:
-        return
-    new_generation = (
-        head[GENERATION] != model.version[V_GENERATION]
-        and last < model.version[V_GENERATION_MINUTE]
-    )
-    if new_generation and restore(spec, layout, model, records, out, row, as_of):
-        return
-    reason = model.version[V_REASON] if new_generation else MODEL
-    best, distance = evaluate(spec, layout, model, records, out, row, as_of)
-    decide(layout, model, policy, records, out, row, NOT_AN_EVENT, reason, as_of, best, distance)
+    newer = head[VERSION] < model.version[V_NUMBER] and as_of // MINUTE_MS < model.version[V_MINUTE]
+    if newer and head[SEGMENT] != NO_SEGMENT:
+        rejudge(spec, layout, model, policy, records, out, row, as_of)

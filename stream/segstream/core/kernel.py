@@ -61,6 +61,7 @@ from segstream.core.layout import (
     Totals,
 )
 from segstream.core.lists import find, has_room
+from segstream.core.prefetching import ask_lists, ask_row
 from segstream.core.spec import SpecArrays
 from segstream.core.turns import begin, in_panel, is_daily_turn, last_turn_minute, unlink
 from segstream.core.vectors import fill_raw
@@ -95,7 +96,7 @@ def learn(totals: Totals, out: Outputs, best: int, distance: float) -> None:
         totals.sums[best, j] += int(round(out.scaled[j] * VECTOR_ONE))
 
 
-@compiled
+@inlined
 def turn(
     spec: SpecArrays, layout: Layout, model: ModelArrays, policy: Policy, records: Records,
     totals: Totals, out: Outputs, row: int, minute: int,
@@ -162,6 +163,8 @@ def instant(
     row = records.roster_next[resume] if resume >= 0 else records.roster_ends[which, 0]
     while row >= 0:
         following = records.roster_next[row]
+        if following >= 0:
+            ask_row(records, following)
         if records.head[row, LIVE] == 0:
             unlink(records, which, previous, row)
             row = following
@@ -179,7 +182,7 @@ def instant(
     return DONE, -1
 
 
-@compiled
+@inlined
 def apply_event(
     spec: SpecArrays, layout: Layout, model: ModelArrays, policy: Policy, records: Records,
     out: Outputs, columns: Columns, e: int,
@@ -256,17 +259,23 @@ def advance(
         `DONE`, or why it stopped and the event to go on with.
     """
     counters = records.counters
-    for e in range(start, len(columns.time_ms)):
+    n_events = len(columns.time_ms)
+    for e in range(start, n_events):
+        if e + 2 < n_events:
+            ask_row(records, columns.slot[e + 2])
+            ask_lists(records, columns.slot[e + 1])
         time_ms = columns.time_ms[e]
         minute = time_ms // MINUTE_MS
         if counters[CLOCK_MINUTE] < 0:
             counters[CLOCK_MINUTE] = minute
             counters[DAY] = minute // DAY_MINUTES
-        status, resume = run_instants(
-            spec, layout, model, policy, records, totals, out, minute, resume
-        )
-        if status != DONE:
-            return status, e, resume
+        # A call takes longer than this look, and many events fall into one minute.
+        if counters[CLOCK_MINUTE] < minute:
+            status, resume = run_instants(
+                spec, layout, model, policy, records, totals, out, minute, resume
+            )
+            if status != DONE:
+                return status, e, resume
         if outputs_full(records, out):
             return FULL, e, -1
         if not has_room(layout, records, columns.slot[e]):
@@ -275,6 +284,6 @@ def advance(
         if apply_event(spec, layout, model, policy, records, out, columns, e):
             return ENDED, e + 1, -1
     if counters[CLOCK_MINUTE] < 0:
-        return DONE, len(columns.time_ms), -1
+        return DONE, n_events, -1
     status, resume = run_instants(spec, layout, model, policy, records, totals, out, until, resume)
-    return status, len(columns.time_ms), resume
+    return status, n_events, resume
