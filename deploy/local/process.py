@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 TAIL_LINES: Final = 20
+# Before a command: the kernel kills the process when whoever started it is gone, however it went.
+LEASH: Final = ("setpriv", "--pdeathsig", "KILL")
 _POLL_S: Final = 0.02
 _LOOPBACK: Final = "127.0.0.1"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from deploy.local.process import LEASH
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -33,8 +34,8 @@ QUIET = (
 @contextmanager
 def exploring(state: Path, out: Path) -> Iterator[str]:
     """Start `segstream explore` on a state; yields the address that it prints."""
-    command = [sys.executable, "-m", "segstream", "explore", "--state", str(state), "--out",
-               str(out)]  # fmt: skip
+    command = [*LEASH, sys.executable, "-m", "segstream", "explore", "--state", str(state),
+               "--out", str(out)]  # fmt: skip
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:

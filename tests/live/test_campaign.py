@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
-from deploy.local.process import free_ports
+from deploy.local.process import LEASH, free_ports
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from redis import Redis
@@ -108,8 +108,9 @@ class Scene:
             f"partitions = {kafka.partitions}\nsession_timeout_ms = {kafka.session_timeout_ms}\n"
         )
         command = [
-            *wrapper, str(SEGSTREAM), "campaign", "--file", str(self.file), "--config", str(config),
-            "--redis", self.place.redis, "--instance", "c1", "--metrics-port", str(self.port),
+            *LEASH, *wrapper, str(SEGSTREAM), "campaign", "--file", str(self.file),
+            "--config", str(config), "--redis", self.place.redis, "--instance", "c1",
+            "--metrics-port", str(self.port),
         ]  # fmt: skip
         env = os.environ | {"SEGSTREAM_WEBHOOK_SECRET": SECRET}
         with (self.folder / "said.log").open("ab") as out:
@@ -449,7 +450,13 @@ def test_plain_consumer(scene: Scene) -> None:
     changes = fresh(3)
     scene.send(*changes, changes[0], *fresh(1, 5, reason="model"))
     script = Path(__file__).parents[2] / "examples" / "plain_consumer.py"
-    command = [sys.executable, str(script), scene.place.kafka.bootstrap, scene.place.namespace]
+    command = [
+        *LEASH,
+        sys.executable,
+        str(script),
+        scene.place.kafka.bootstrap,
+        scene.place.namespace,
+    ]
     with (scene.folder / "printed").open("wb") as out:
         process = subprocess.Popen(command, stdout=out)
         try:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
-from deploy.local.process import free_ports
+from deploy.local.process import LEASH, free_ports
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from redis import Redis
 from tests.live.chaos.place import Place, until
@@ -94,7 +94,7 @@ class Scene:
 
     def start(self) -> subprocess.Popen[bytes]:
         command = [
-            str(SEGSTREAM), "insights", "--config", str(self.config), "--every", "0.2",
+            *LEASH, str(SEGSTREAM), "insights", "--config", str(self.config), "--every", "0.2",
             "--state", str(self.folder / "insights"), "--metrics-port", str(self.port),
         ]  # fmt: skip
         env = os.environ | {

@@ -1,6 +1,7 @@
 """`make stack-test`: docker-compose.yml's roles without Docker, fed, hurt and asked."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -9,6 +10,11 @@ from pathlib import Path
 from deploy.local.process import StackError
 from tests.stack.report import faults, report
 from tests.stack.scenario import Plan, run
+
+
+def stop_gently() -> None:
+    """Make SIGTERM what SIGINT is: everything is ended on the way out."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def main() -> int:
@@ -29,6 +35,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder, kept with all logs")
     asked = parser.parse_args()
     begun = time.monotonic()
+    stop_gently()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:5.0f} s] {text}", flush=True)
@@ -43,6 +50,9 @@ def main() -> int:
         except (AssertionError, StackError) as error:
             print(f"WRONG: {error}\nstack-test: did not get to its end")
             return 1
+        except KeyboardInterrupt:
+            print("stack-test: stopped")
+            return 130
     print("\n".join(report(found, plan)))
     return 1 if faults(found, plan) else 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.process import free_ports, tail, wait_until
+from deploy.local.process import LEASH, free_ports, tail, wait_until
 from tests.stack.compose import ROOT, Service
 from tests.stack.place import METRICS_PORT, PORTS, Place
 
@@ -35,6 +35,8 @@ class Member:
 
 class Crew:
     """Processes by name, each with the command and the environment of its service.
+
+    They are killed when this process ends without `close`.
 
     Parameters
     ----------
@@ -132,13 +134,13 @@ class Crew:
             str(path.relative_to(self.folder)) for path in copies if path.name not in known
         )
 
-    def close(self) -> None:
+    def close(self, patience_s: float = 25.0) -> None:
         """End everything, asking first."""
         for member in self.members.values():
             member.process.send_signal(signal.SIGTERM)
         for member in self.members.values():
             try:
-                member.process.wait(25)
+                member.process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 member.process.kill()
                 member.process.wait(30)
@@ -154,7 +156,8 @@ class Crew:
         return self._place.local(word).replace(PORTS.get(name, METRICS_PORT), str(port))
 
     def _entry(self) -> list[str]:
-        return [] if self._kernels is None else ["sh", str(IMAGE / "entry.sh")]
+        entry = [] if self._kernels is None else ["sh", str(IMAGE / "entry.sh")]
+        return [*LEASH, *entry]
 
     def _environment(self, service: Service, name: str) -> dict[str, str]:
         own = {key: self._place.local(value) for key, value in service.environment.items()}

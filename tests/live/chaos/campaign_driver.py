@@ -1,17 +1,15 @@
 """Runs campaigns in processes of their own, and kills them where it is told to; see `driver`."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.live.chaos.driver import JOB, ended, past
+from tests.live.chaos.driver import JOB, past, serve
 
 from segstream.adapters.campaign_files import read_campaigns
 from segstream.adapters.campaign_store import RedisCampaignStore
@@ -86,19 +84,5 @@ def child(job: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
-    """Serve jobs from stdin."""
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if line.startswith("wait "):
-            print(ended(int(line.split()[1])), flush=True)
-            continue
-        pid = os.fork()
-        if pid == 0:
-            os.close(0)
-            os._exit(child(json.loads(line)))
-        print(pid, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(child)

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,21 +170,32 @@ def ended(pid: int) -> int:
     return 124
 
 
-def main() -> None:
-    """Serve jobs from stdin; making the model warms the kernels up for all that follow."""
-    model = fixed_model()
-    for kind in (KilledStore, KilledPublisher, KilledLog, KilledWorker):
-        setattr(kafka_worker, kind.__mro__[1].__name__, kind)
+def serve(child: Callable[[dict[str, Any]], int]) -> None:
+    """Serve jobs from stdin until whoever asks is gone; what still runs then is killed."""
+    alive: set[int] = set()
     print("ready", flush=True)
     for line in sys.stdin:
         if line.startswith("wait "):
-            print(ended(int(line.split()[1])), flush=True)
+            pid = int(line.split()[1])
+            print(ended(pid), flush=True)
+            alive.discard(pid)
             continue
         pid = os.fork()
         if pid == 0:
             os.close(0)
-            os._exit(child(json.loads(line), model))
+            os._exit(child(json.loads(line)))
+        alive.add(pid)
         print(pid, flush=True)
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    """Serve jobs; making the model warms the kernels up for all that follow."""
+    model = fixed_model()
+    for kind in (KilledStore, KilledPublisher, KilledLog, KilledWorker):
+        setattr(kafka_worker, kind.__mro__[1].__name__, kind)
+    serve(lambda job: child(job, model))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from deploy.local.process import LEASH
 from tests.live.chaos.place import Place
 
 SEGSTREAM: Final = Path(sys.executable).with_name("segstream")
@@ -53,7 +54,7 @@ class Roles:
     def _start(self, log: str, role: str, *options: str) -> subprocess.Popen[bytes]:
         path = self._folder / f"{self._place.namespace}-{len(self._paths) + 1}-{log}.log"
         self._paths.append(path)
-        command = [str(SEGSTREAM), role, "--config", str(self._config), *options]
+        command = [*LEASH, str(SEGSTREAM), role, "--config", str(self._config), *options]
         env = os.environ | {
             "SEGSTREAM_KAFKA": self._place.kafka.bootstrap,
             "SEGSTREAM_REDIS": self._place.redis,
