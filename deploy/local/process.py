@@ -96,13 +96,13 @@ def reap(process: Running) -> None:
         child.wait()
 
 
-def wait_until(fact: Callable[[], bool], patience_s: float) -> bool:
+def wait_until(fact: Callable[[], bool], patience_s: float, every_s: float = _POLL_S) -> bool:
     """Poll until something is so; False when patience is over."""
     deadline = time.monotonic() + patience_s
     while not fact():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
     return True
 
 

@@ -48,7 +48,8 @@ def main() -> int:
         try:
             found = run(folder, plan, say)
         except (AssertionError, StackError) as error:
-            print(f"WRONG: {error}\nstack-test: did not get to its end")
+            lines = [f"WRONG: {error}", *getattr(error, "__notes__", ())]
+            print("\n".join(lines), "stack-test: did not get to its end", sep="\n")
             return 1
         except KeyboardInterrupt:
             print("stack-test: stopped")

@@ -14,6 +14,8 @@ from tests.stack.compose import ROOT, Service
 from tests.stack.place import METRICS_PORT, PORTS, Place
 
 IMAGE: Final = ROOT / "deploy/image"
+# A look is a process or a request: more of them would take the time that they wait for.
+LOOK_S: Final = 0.5
 _BIN: Final = Path(sys.executable).parent
 
 
@@ -64,6 +66,10 @@ class Crew:
         """A free port for each replica of each service."""
         return {name: free_ports(one.replicas) for name, one in services.items()}
 
+    def of(self, name: str) -> list[Member]:
+        """The members of a service."""
+        return [one for one in self.members.values() if one.service.name == name]
+
     def start(self, name: str) -> list[Member]:
         """Start every replica of a service."""
         return [self.start_one(name, n) for n in range(1, self._services[name].replicas + 1)]
@@ -102,8 +108,11 @@ class Crew:
 
     def wait_healthy(self, name: str, patience_s: float = 120.0) -> None:
         """Wait until the image's health check is content with each replica of a service."""
-        for member in [m for m in self.members.values() if m.service.name == name]:
-            settled = wait_until(lambda m=member: healthy(m) or self.ended(m), patience_s)  # type: ignore[misc]
+        for member in self.of(name):
+            settled = wait_until(
+                lambda m=member: healthy(m) or self.ended(m),  # type: ignore[misc]
+                patience_s, LOOK_S,
+            )  # fmt: skip
             assert settled, f"{member.name} is not healthy: {tail(member.log)}"
             assert not self.ended(member), f"{member.name} ended: {tail(member.log)}"
 

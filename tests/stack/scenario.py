@@ -7,12 +7,10 @@
 5. when all is applied: audit, every panel, every alert
 """
 
-import json
 import os
 import re
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,8 @@ from deploy.local.local_stack import LocalStack
 from deploy.local.process import wait_until
 from tests.stack.asking import Asked, Prometheus
 from tests.stack.compose import dotenv, services
-from tests.stack.crew import IMAGE, Crew, Member, program_path
+from tests.stack.crew import IMAGE, LOOK_S, Crew, Member, program_path
+from tests.stack.gauges import active, lags, served, state
 from tests.stack.place import kafka_properties, place_of, prometheus_files
 
 PATIENCE_S: Final = 180.0
@@ -112,6 +111,9 @@ def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Found:
         try:
             _play(crew, plan, found, say)
             _ask(stack, found, begun)
+        except AssertionError as error:
+            error.add_note(state(crew))
+            raise
         finally:
             crew.close()
     return found
@@ -142,11 +144,11 @@ def _play(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None]) -> N
     say(f"{found.sent:,} sent in {found.took_s['feed']:.0f} s; waiting until all is applied")
     began = time.time()
     time.sleep(GAUGE_S)
-    applied = wait_until(lambda: _lags(crew) == [0.0] * PARTITIONS, PATIENCE_S)
-    assert applied, f"not all is applied, lag by partition: {_lags(crew)}"
+    applied = wait_until(lambda: lags(crew) == [0.0] * PARTITIONS, PATIENCE_S, LOOK_S)
+    assert applied, f"not all is applied, lag by partition: {lags(crew)}"
     found.audit = crew.run("topics", *AUDIT, patience_s=PATIENCE_S)
     found.took_s["drained"] = time.time() - began
-    found.served = _served(crew)
+    found.served = served(crew)
     crew.check()
     log = crew.folder / "data/log.jsonl"
     found.messages = len(log.read_text("utf-8").splitlines()) if log.exists() else 0
@@ -164,13 +166,13 @@ def _hurt(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None], bega
     crew.restart("worker-1")
     say("worker-1 killed and started again")
     until(0.4)
-    active = _active(crew)
-    crew.kill(active.name)
+    first = active(crew, PATIENCE_S)
+    crew.kill(first.name)
     took = time.time()
-    crew.restart(active.name)
-    assert wait_until(lambda: _active(crew, but=active.name).port > 0, PATIENCE_S)
+    crew.restart(first.name)
+    active(crew, PATIENCE_S)
     found.took_s["standby"] = time.time() - took
-    say(f"{active.name} killed; another closed a day {found.took_s['standby']:.0f} s later")
+    say(f"{first.name} killed; another closed a day {found.took_s['standby']:.0f} s later")
     if not plan.backlog:
         return
     until(0.6)
@@ -179,48 +181,6 @@ def _hurt(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None], bega
     say(f"both trainers killed, for {AWAY_S:.0f} s")
     time.sleep(AWAY_S)
     crew.start("trainer")
-
-
-def _active(crew: Crew, but: str = "") -> Member:
-    """The trainer that closes days since it was started."""
-    found: list[Member] = []
-
-    def look() -> bool:
-        trainers = [m for m in crew.members.values() if m.service.name == "trainer"]
-        found.extend(m for m in trainers if m.name != but and _days(m) > 0)
-        return bool(found)
-
-    assert wait_until(look, PATIENCE_S), "no trainer closes a day"
-    return found[-1]
-
-
-def _days(member: Member) -> float:
-    return sum(_metric(member, "segstream_days_closed_total"))
-
-
-def _lags(crew: Crew) -> list[float]:
-    """Lag of each partition that a worker holds, as gauges say that are set every 5 s."""
-    crew.check()
-    workers = [m for m in crew.members.values() if m.service.name == "worker"]
-    return [lag for worker in workers for lag in _metric(worker, "segstream_lag_messages")]
-
-
-def _served(crew: Crew) -> int:
-    """Customers that the API has in segments, asked with the key that was made for the Explorer."""
-    key = (crew.folder / "data/explorer").read_text("utf-8").strip()
-    url = f"http://127.0.0.1:{crew.members['serve-1'].port}/segments"
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - our own address
-        return int(json.loads(answer.read())["customers"])
-
-
-def _metric(member: Member, name: str) -> list[float]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{member.port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return []
-    return [float(x) for x in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)]
 
 
 def _sent(producer: Member) -> int:
