@@ -44,8 +44,6 @@ def test_a_feed_with_faults(
         "60",
         "--seed",
         "3",
-        "--currency",
-        "USD",
         *FAULTS,
     )
     given = ("--bootstrap", stack.kafka, "--namespace", namespace)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,9 @@ FEEDS: Final = (
     Feed("browse-sample", (), "browse_sample", 1_000),
     Feed("shop.csv", ("--mapping", "shop.toml"), arrive=200),
     Feed("lines.jsonl", arrive=300),
+    Feed("lines.jsonl", ("--now",), arrive=300),
     Feed("-", arrive=300),
-    Feed("synthetic", ("--customers", "200", "--days", "40", "--currency", "USD", "--late", "0.02",
+    Feed("synthetic", ("--customers", "200", "--days", "40", "--late", "0.02",
                        "--duplicates", "0.02", "--out-of-order", "0.05", "--bad", "0.02")),
 )  # fmt: skip
 
@@ -134,7 +136,7 @@ def audit(place: Place, folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: f"{feed.name} {feed.table}".strip())
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: " ".join((feed.name, *feed.options)))
 def test_a_feed_end_to_end(
     feed: Feed, place: Place, crew: Crew, shared_data: Callable[[str], Path], tmp_path: Path,
     read_topic: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch,
@@ -150,6 +152,8 @@ def test_a_feed_end_to_end(
     records = read_topic(place.names.transactions)
     (told,) = re.findall(r"([\d,]+) events sent", said)
     assert int(told.replace(",", "")) == len(records) == (feed.arrive or len(records))
+    newest = max(record.timestamp for record in records) / 1000
+    assert (abs(newest - time.time()) < PATIENCE_S) == ("--now" in feed.options)
     ends = {p: sum(r.partition == p for r in records) for p in place.partitions}
     pid = crew.start(place, instance="w")
     until(

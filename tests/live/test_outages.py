@@ -1,6 +1,9 @@
 """Kafka and Redis away, full or refusing: said once, waited for calmly, and nothing is lost."""
 
+import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +12,11 @@ import pytest
 from deploy.local.local_stack import LocalStack
 from deploy.local.parts import HOST
 from deploy.local.parts import Redis as RedisPart
-from deploy.local.process import Running, end, free_ports, is_alive, start, wait_until
+from deploy.local.process import Running, free_ports, is_alive, start, wait_until
+from deploy.local.process import end as end_server
 from redis import Redis
-from tests.live.chaos.place import Place
-from tests.live.chaos.roles import Roles
+from tests.live.chaos.place import Place, until
+from tests.live.chaos.roles import Roles, end
 from tests.live.small_shop import (
     PATIENCE_S,
     begun,
@@ -73,6 +77,34 @@ def test_away_midway(stack: LocalStack, place: Place, roles: Roles, part: str) -
     finish(place, roles, told)
     if part == "redis":
         assert "trying again" in roles.log()
+
+
+def ready(port: int) -> tuple[int, str]:
+    """Status and words of a role's /readyz; 0 where nobody listens yet."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_trainers_are_ready_after_an_outage_at_the_start(
+    stack: LocalStack, place: Place, roles: Roles
+) -> None:
+    """Of two trainers that met no broker both are ready when it comes, the standby too."""
+    place.create()
+    ports = free_ports(2)
+    with away(stack, "kafka"):
+        trainers = [roles.add_trainer("--metrics-port", str(port)) for port in ports]
+        for port in ports:
+            until(lambda p=port: "is away" in ready(p)[1], PATIENCE_S, roles.check)  # type: ignore[misc]
+        assert [ready(port)[0] for port in ports] == [503, 503]
+    for port in ports:
+        until(lambda p=port: ready(p) == (200, "ready\n"), PATIENCE_S, roles.check)  # type: ignore[misc]
+    assert [end(trainer, signal.SIGTERM) for trainer in trainers] == [0, 0]
 
 
 def said_once(words: str) -> None:
@@ -150,7 +182,7 @@ class SmallDisk:
             self.process = self._start()
 
     def close(self) -> None:
-        end(self.process, 10.0)
+        end_server(self.process, 10.0)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_the_product_takes_what_is_good(tmp_path: Path) -> None:
     told = msgspec.json.decode(truth.read_bytes().splitlines()[0])
     sink = MemorySink()
     with closing(FileSource([feed], named_mapping("plain"))) as source:
-        Engine(Settings(currency="EUR"), MemoryStore(), sink).run(source)
+        Engine(Settings(currency="USD"), MemoryStore(), sink).run(source)
     letters = [msgspec.json.decode(body) for body in sink.dead_letters]
     wanted: Counter[str] = Counter()
     for kind, count in told["counts"]["bad"].items():

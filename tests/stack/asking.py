@@ -12,8 +12,34 @@ from typing import Any, Final
 from deploy.grafana.build import DASHBOARDS
 from tests.watch.rules import alerts, expressions
 
+from segstream.metrics import CATALOGUE
+
 # Grafana makes it four scrape intervals; here they are a second.
 _RATE_INTERVAL: Final = "15s"
+
+# One sample of each metric of the catalogue.
+_SAMPLES: Final = tuple(
+    metric.name + ("_count" if metric.kind == "histogram" else "") for metric in CATALOGUE
+)
+# What a run that nothing goes wrong in must have moved.
+MOVED: Final = (
+    "segstream_events_total", "segstream_dead_letters_total", "segstream_changes_total",
+    "segstream_segment_entries_total", "segstream_segment_exits_total",
+    "segstream_batch_messages_count", "segstream_stage_seconds_count",
+    "segstream_latency_seconds_count", "segstream_lag_messages",
+    "segstream_clock_timestamp_seconds", "segstream_claimed", "segstream_segment_customers",
+    "segstream_segment_freshness_seconds", "segstream_segment_info",
+    "segstream_adopted_generation", "segstream_redis_round_trips_total",
+    "segstream_redis_written_bytes_total", "segstream_redis_memory_bytes",
+    "segstream_redis_memory_limit_bytes", "segstream_model_generation",
+    "segstream_model_created_timestamp_seconds", "segstream_generation_age_seconds",
+    "segstream_days_closed_total", "segstream_centre_distance", "segstream_drift_psi",
+    "segstream_drift_level", "segstream_decisions_total", "segstream_refit_seconds_count",
+    "segstream_campaign_changes_total", "segstream_campaign_attempts_total",
+    "segstream_http_requests_total", "segstream_http_seconds_count",
+    "segstream_insights_events_total", "segstream_insights_seconds",
+    "segstream_insights_published_timestamp_seconds", "segstream_ready",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,14 @@ class Prometheus:
             for name, query in zip(alerts(), expressions(), strict=True)
             for operand in operands(query)
         ]
+
+    def unserved(self) -> list[str]:
+        """Metrics of the catalogue that no role ever set."""
+        return [name for name in _SAMPLES if not self.over(name)]
+
+    def unmoved(self) -> list[str]:
+        """Metrics of `MOVED` that were 0 all the time."""
+        return [name for name in MOVED if not self.over(f"max({name}) > 0")]
 
     def firing(self, alert: str) -> list[tuple[float, float]]:
         """First and last moment of each series of an alert that fired, epoch seconds."""

@@ -11,6 +11,8 @@ def faults(found: Found, plan: Plan) -> list[str]:
     said = list(found.broken_rules)
     said += [f"no data: {one.who}: {one.query}" for one in (*found.panels, *found.alerts)
              if not one.samples]  # fmt: skip
+    said += [f"not served: {name}" for name in found.unserved]
+    said += [f"still at 0: {name}" for name in found.unmoved]
     said += [f"compiled at run time: {one}" for one in found.compiled]
     accounted = re.search(r"messages: ([\d,]+) sent", found.audit)
     if accounted is None or int(accounted[1].replace(",", "")) != found.sent:
@@ -21,7 +23,7 @@ def faults(found: Found, plan: Plan) -> list[str]:
         said.append("campaign: expected entries in its log, got none")
     if not found.served:
         said.append("serve: expected customers in segments, got none")
-    if plan.backlog:
+    if "backlog" in plan.hurts:
         said += list(_lag_faults(found))
     return said
 
@@ -38,11 +40,11 @@ def report(found: Found, plan: Plan) -> list[str]:
     took = ", ".join(f"{what} {s:.0f} s" for what, s in found.took_s.items())
     lines = [f"took: {took}", *found.audit.splitlines()]
     lines.append(f"campaign: {found.messages:,} entries in its log")
-    lines.append(f"serve: {found.served:,} customers; the Explorer's pages answer")
+    lines.append(f"serve: {found.served:,} customers; the Explorer answers")
     for title, asked in (("panels", found.panels), ("alerts' operands", found.alerts)):
         lines.append(f"{title}: {sum(one.samples > 0 for one in asked)} of {len(asked)} have data")
         lines += [f"  {one.samples:>7,} samples  {one.who}" for one in asked]
-    if plan.backlog:
+    if "backlog" in plan.hurts:
         fired = [last - first for first, last in found.lag_fired]
         longest = f", for {max(fired):.0f} s at most" if fired else ""
         lines.append(f"lag alert: fired on {len(fired)} partitions{longest}")

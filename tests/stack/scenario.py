@@ -2,8 +2,9 @@
 
 1. the image's kernels are compiled, where asked for
 2. Kafka, Redis and Prometheus; then the services in the order of docker-compose.yml
-3. the feed begins; a worker is killed, then the active trainer; each is started again at once
-4. where the feed is long enough both trainers stay away for a while, so that a backlog grows
+3. the feed begins; where asked a worker is killed, then the active trainer; each is started again
+   at once
+4. where asked both trainers stay away for a while, so that a backlog grows
 5. when all is applied: audit, every panel, every alert
 """
 
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from deploy.local.local_stack import LocalStack
 from deploy.local.process import wait_until
@@ -25,6 +26,8 @@ from tests.stack.gauges import active, lags, served, state
 from tests.stack.place import kafka_properties, place_of, prometheus_files
 
 PATIENCE_S: Final = 180.0
+# A trainer that has as many customers as fit into its panel closes about five days a second.
+DRAIN_S: Final = 400.0
 # Longer than a replay waits for a trainer that makes no progress would be no backlog any more.
 AWAY_S: Final = 25.0
 LAG: Final = "SegstreamLag"
@@ -37,14 +40,20 @@ GAUGE_S: Final = 6.0
 AUDIT: Final = ["segstream", "audit", "--config", "/etc/segstream/segstream.toml"]
 
 
+Hurt = Literal["worker", "trainer", "backlog"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to run.
 
     Attributes
     ----------
-    backlog
-        Whether both trainers stay away for `AWAY_S`, so that the lag alert fires.
+    days
+        Of event time, in which the events happened.
+    hurts
+        In this order: a worker is killed; the active trainer is; both trainers stay away for
+        `AWAY_S`, so that the lag alert fires.
     kernels
         A folder with the image's kernels, compiled first where it is not there; None for the
         checkout's own cache.
@@ -52,7 +61,9 @@ class Plan:
 
     rate: int = 5_000
     seconds: int = 180
-    backlog: bool = True
+    days: int = 365
+    workers: int = 2
+    hurts: tuple[Hurt, ...] = ("worker", "trainer", "backlog")
     kernels: Path | None = None
 
     @property
@@ -62,15 +73,15 @@ class Plan:
 
     @property
     def customers(self) -> int:
-        """As many as make that many events in a year, and some more."""
-        return self.events // EVENTS_A_YEAR
+        """As many as make that many events in these days, and some more."""
+        return self.events * 365 // (EVENTS_A_YEAR * self.days)
 
     @property
     def feed(self) -> str:
-        """The producer's FEED: a year with a drift late in it, and faults of every kind."""
+        """The producer's FEED: with a drift late in it, and faults of every kind."""
         return (
-            f"synthetic --currency USD --customers {self.customers} --days 365"
-            f" --drift abrupt --drift-day 260"
+            f"synthetic --customers {self.customers} --days {self.days}"
+            f" --drift abrupt --drift-day {self.days * 5 // 7}"
             f" --late 0.01 --duplicates 0.01 --out-of-order 0.01 --bad 0.002 --now"
             f" --rate {self.rate} --limit {self.events}"
         )
@@ -90,6 +101,8 @@ class Found:
     broken_rules: list[str] = field(default_factory=list)
     lag_fired: list[tuple[float, float]] = field(default_factory=list)
     ended_s: float = 0.0
+    unserved: list[str] = field(default_factory=list)
+    unmoved: list[str] = field(default_factory=list)
     compiled: list[str] = field(default_factory=list)
 
 
@@ -100,7 +113,7 @@ def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Found:
         _compile(plan.kernels)
         found.took_s["compile"] = time.time() - begun
         say(f"kernels compiled in {found.took_s['compile']:.0f} s")
-    variables = dotenv() | {"FEED": plan.feed, "WORKERS": "2"}
+    variables = dotenv() | {"FEED": plan.feed, "WORKERS": str(plan.workers)}
     known = services(variables)
     ports = Crew.ports_of(known)
     with LocalStack(
@@ -144,7 +157,7 @@ def _play(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None]) -> N
     say(f"{found.sent:,} sent in {found.took_s['feed']:.0f} s; waiting until all is applied")
     began = time.time()
     time.sleep(GAUGE_S)
-    applied = wait_until(lambda: lags(crew) == [0.0] * PARTITIONS, PATIENCE_S, LOOK_S)
+    applied = wait_until(lambda: lags(crew) == [0.0] * PARTITIONS, DRAIN_S, LOOK_S)
     assert applied, f"not all is applied, lag by partition: {lags(crew)}"
     found.audit = crew.run("topics", *AUDIT, patience_s=PATIENCE_S)
     found.took_s["drained"] = time.time() - began
@@ -156,31 +169,44 @@ def _play(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None]) -> N
 
 
 def _hurt(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None], began: float) -> None:
-    """Kill a worker and the active trainer, and see who goes on."""
-
-    def until(share: float) -> None:
+    """Do what the plan asks for, each at its share of the feed."""
+    for name in plan.hurts:
+        share, hurt = _HURTS[name]
         time.sleep(max(0.0, began + share * plan.seconds - time.time()))
+        say(hurt(crew, found))
 
-    until(0.25)
+
+def _kill_worker(crew: Crew, found: Found) -> str:
+    del found
     crew.kill("worker-1")
     crew.restart("worker-1")
-    say("worker-1 killed and started again")
-    until(0.4)
+    return "worker-1 killed and started again"
+
+
+def _kill_trainer(crew: Crew, found: Found) -> str:
     first = active(crew, PATIENCE_S)
     crew.kill(first.name)
-    took = time.time()
+    began = time.time()
     crew.restart(first.name)
     active(crew, PATIENCE_S)
-    found.took_s["standby"] = time.time() - took
-    say(f"{first.name} killed; another closed a day {found.took_s['standby']:.0f} s later")
-    if not plan.backlog:
-        return
-    until(0.6)
-    for name in ("trainer-1", "trainer-2"):
-        crew.kill(name)
-    say(f"both trainers killed, for {AWAY_S:.0f} s")
+    found.took_s["standby"] = time.time() - began
+    return f"{first.name} killed; another closed a day {found.took_s['standby']:.0f} s later"
+
+
+def _keep_trainers_away(crew: Crew, found: Found) -> str:
+    del found
+    for one in crew.of("trainer"):
+        crew.kill(one.name)
     time.sleep(AWAY_S)
     crew.start("trainer")
+    return f"both trainers were away for {AWAY_S:.0f} s"
+
+
+_HURTS: Final[dict[Hurt, tuple[float, Callable[[Crew, Found], str]]]] = {
+    "worker": (0.25, _kill_worker),
+    "trainer": (0.4, _kill_trainer),
+    "backlog": (0.6, _keep_trainers_away),
+}
 
 
 def _sent(producer: Member) -> int:
@@ -198,4 +224,5 @@ def _ask(stack: LocalStack, found: Found, begun: float) -> None:
     prometheus = Prometheus(stack.prometheus, begun, found.ended_s)
     found.panels, found.alerts = prometheus.panels(), prometheus.alerts()
     found.broken_rules = prometheus.broken_rules()
+    found.unserved, found.unmoved = prometheus.unserved(), prometheus.unmoved()
     found.lag_fired = prometheus.firing(LAG)

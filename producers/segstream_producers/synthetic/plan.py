@@ -130,7 +130,7 @@ class Plan:
     days: int = 364
     seed: int = 0
     start_ms: int = START_MS
-    currency: str = "EUR"
+    currency: str = "USD"
     segments: tuple[Behaviour, ...] = SEGMENTS
     drift: Drift = Drift()
     faults: Faults = Faults()
