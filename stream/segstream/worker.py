@@ -216,6 +216,8 @@ class PartitionWorker:
 
     async def _step(self) -> None:
         if self.waits:
+            # The trainer cannot answer for evidence that the broker did not take.
+            await self._settle()
             await self._tasks.models.news(IDLE_S)
             return
         piece = await self._next_piece()  # 1

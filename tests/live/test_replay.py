@@ -1,5 +1,6 @@
 """A replay with a trainer that learns gets each model on the day it was made for."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE, Expected, Row, expected, rows
 from tests.live.messages import check_messages
 
+from segstream.adapters.kafka_clients import new_producer
 from segstream.adapters.kafka_models import STATE_KEY
 from segstream.kafka_settings import KafkaSettings
 
@@ -48,6 +50,14 @@ def place(stack: LocalStack, namespace: str) -> Place:
 @pytest.fixture
 def roles(place: Place, tmp_path: Path) -> Iterator[Roles]:
     made = Roles(place, tmp_path, None, f"trainer_wait_s = {WAIT_S}\n" + TOML)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def patient(place: Place, tmp_path: Path) -> Iterator[Roles]:
+    """Roles that wait for the trainer for as long as the test lasts."""
+    made = Roles(place, tmp_path, None, f"trainer_wait_s = {PATIENCE_S}\n" + TOML)
     yield made
     made.close()
 
@@ -128,6 +138,38 @@ def test_killed_in_a_wait(place: Place, roles: Roles) -> None:
         roles.add_trainer()
         roles.add("w")
     finish(place, roles, told)
+
+
+def test_broker_killed_on_the_way(stack: LocalStack, place: Place, patient: Roles) -> None:
+    """A broker that dies in the middle, whatever it had promised, changes nothing in the end."""
+    told = learned(place, shop())
+    place.send(shop())
+    patient.add_trainer()
+    patient.add("w")
+    for count in (3, 15):
+        until(lambda n=count: len(published(place)) > n, PATIENCE_S, patient.check)  # type: ignore[misc]
+        stack.kill("kafka")
+        stack.restart("kafka")
+    finish(place, patient, told)
+
+
+def test_evidence_refused(place: Place, patient: Roles) -> None:
+    """A partition whose evidence the broker refuses claims again: no trainer could answer."""
+    told = learned(place, shop())
+    place.send(shop())
+    patient.add_trainer()
+    patient.add("w")
+    for count in (3, 8):
+        until(lambda n=count: len(published(place)) > n, PATIENCE_S, patient.check)  # type: ignore[misc]
+        asyncio.run(fence(place, 0))
+    finish(place, patient, told)
+
+
+async def fence(place: Place, partition: int) -> None:
+    """Make the worker's producer of a partition an old one."""
+    producer = new_producer(place.kafka, f"{place.namespace}-worker-{partition}")
+    await producer.start()
+    await producer.stop()
 
 
 def test_without_a_trainer(place: Place, roles: Roles) -> None:

@@ -43,7 +43,6 @@ LOG: Final = logging.getLogger("segstream.campaign")
 # A run is whole before its offset moves; small enough to be done soon, and again after a crash.
 _RUN_RECORDS: Final = 500
 _POLL_MS: Final = 500
-_STOP_S: Final = 3.0
 # Beyond the longest outage that is waited for, a member that reads nothing is stuck.
 _SPARE_S: Final = 600.0
 
@@ -174,8 +173,8 @@ class KafkaCampaign:
             self._outages.works("campaign")
             await self._follow(consumer, campaigner, current)
         finally:
-            await _stopped(consumer)
-            await _stopped(reader)
+            await consumer.stop()
+            await reader.stop()
 
     def _new_campaigner(self, model: Model | None) -> Campaigner:
         rules = self._rules
@@ -326,11 +325,3 @@ async def _partitions(reader: Any, topic: str) -> list[TopicPartition]:
     """Partitions of a topic; none where it does not exist."""
     cluster = await reader._client.fetch_all_metadata()
     return [TopicPartition(topic, p) for p in sorted(cluster.partitions_for_topic(topic) or ())]
-
-
-async def _stopped(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, and wait no longer than that is worth."""
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping], timeout=_STOP_S)
-    with contextlib.suppress(*AWAY, asyncio.CancelledError, asyncio.InvalidStateError):
-        stopping.result()

@@ -5,6 +5,7 @@ import contextlib
 import os
 import ssl
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from segstream.kafka_settings import PASSWORD_VARIABLE, KafkaSettings
 _MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 _BATCH_BYTES: Final = 512 * 1024
 _LZ4_LEVEL: Final = 1
-_STOP_S: Final = 5.0
+_STOP_S: Final = 3.0
 _SEND_MS: Final = 15_000
 _RECONNECT_S: Final = 0.5
 _CLOSING: Final[set[asyncio.Task[None]]] = set()
@@ -69,9 +70,27 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
         ) from error
 
 
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer that whoever reads may close because of an error."""
+
+    async def stop(self) -> None:
+        """Close it, and wait no longer than that is worth."""
+        await _closed(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            with contextlib.suppress(KafkaError, OSError):
+                await super().stop()
+        except asyncio.CancelledError:
+            # aiokafka's own: it cancels a fetch that pauses after an error, and then awaits it.
+            for fetch in self._fetcher._pending_tasks if self._fetcher else ():
+                fetch.cancel()
+            await self._client.close()
+
+
 def new_reader(settings: KafkaSettings) -> AIOKafkaConsumer:
     """A consumer without a group, from the beginning of what it is assigned."""
-    reader = AIOKafkaConsumer(
+    reader = _Consumer(
         **connection(settings),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
@@ -92,7 +111,7 @@ def new_consumer(
     work_s
         Between two reads, after which the group takes it for stuck.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = _Consumer(
         **connection(settings),
         group_id=group,
         group_instance_id=instance,
@@ -165,8 +184,16 @@ async def abandon(producer: AIOKafkaProducer) -> None:
 
     aiokafka's own `stop` flushes first, which lasts for as long as the broker is away.
     """
-    # In a task of its own: aiokafka swallows a cancellation that comes while it closes.
-    closing = asyncio.create_task(_close(producer))
+    await _closed(_close(producer))
+
+
+async def _closed(work: Coroutine[Any, Any, None]) -> None:
+    """Close something in a task of its own.
+
+    aiokafka swallows a cancellation that comes while it closes, and lets one of its own out: that
+    would end the caller, who has nothing to do with it.
+    """
+    closing = asyncio.create_task(work)
     _CLOSING.add(closing)
     closing.add_done_callback(_CLOSING.discard)
     await asyncio.wait([closing], timeout=_STOP_S)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -36,7 +36,6 @@ from segstream.worker import AHEAD_MS
 LOG: Final = logging.getLogger("segstream.insights")
 _POLL_MS: Final = 500
 _RUN_RECORDS: Final = 20_000
-_STOP_S: Final = 3.0
 _TELL_S: Final = 1.0
 
 
@@ -129,7 +128,7 @@ class KafkaInsights:
             await self._follow(consumer)
         finally:
             self._close()
-            await _stopped(consumer)
+            await consumer.stop()
 
     async def _open(self, consumer: AIOKafkaConsumer) -> None:
         """Open the directory and go to its positions."""
@@ -263,11 +262,3 @@ class KafkaInsights:
         if self._segments is not None:
             self._segments.close()
             self._segments = None
-
-
-async def _stopped(consumer: Any) -> None:
-    """Stop a consumer, and wait no longer than that is worth."""
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping], timeout=_STOP_S)
-    with contextlib.suppress(*AWAY, asyncio.CancelledError, asyncio.InvalidStateError):
-        stopping.result()

@@ -13,13 +13,13 @@ it waits for the next replay.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 
 from segstream.adapters.kafka_clients import abandon, connection, new_producer, new_reader
 from segstream.adapters.kafka_models import Record
@@ -178,8 +178,7 @@ class DeadLetterTopic:
                 " command again when it does: it goes on where it was"
             ) from error
         finally:
-            with suppress(KafkaError):
-                await reader.stop()
+            await reader.stop()
 
 
 def code_of(record: Any) -> str:

@@ -6,7 +6,6 @@ models and evidence again.
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import time
@@ -127,8 +126,7 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         for task in (self._active, self._heart):
             if task is not None:
                 await cancelled(task)
-        with contextlib.suppress(*AWAY):
-            await self._member.stop()
+        await self._member.stop()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Stand by."""
