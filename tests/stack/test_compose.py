@@ -14,11 +14,12 @@ import yaml
 from deploy.local.jars import kafka_version
 from deploy.local.parts import Redis, broker_properties
 from tests.stack.compose import COMPOSE, ENV, ROOT, document, dotenv, services
+from tests.stack.test_image import DOCKERFILE
 
 from segstream.adapters.campaign_files import read_campaigns
 from segstream.cli import segstream
 from segstream.main_job import read_settings
-from segstream_producers.cli import producers
+from segstream_producers.cli import COMPLETE_JOURNEY, producers
 
 FILE: Final = document(dotenv())
 SERVICES: Final[dict[str, dict[str, Any]]] = FILE["services"]
@@ -87,6 +88,13 @@ def test_mounts(name: str) -> None:
     """A mounted file exists, a volume is declared."""
     for source in services(dotenv())[name].mounts.values():
         assert (ROOT / source).exists() if source.startswith(".") else source in FILE["volumes"]
+
+
+def test_the_demo_has_room() -> None:
+    """The producer may write where it makes the demo's file, and that is no memory."""
+    (workdir,) = re.findall(r"^WORKDIR (/\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)[1:]
+    assert not COMPLETE_JOURNEY.is_absolute()
+    assert services(dotenv())["producer"].mounts[workdir] in FILE["volumes"]
 
 
 @pytest.mark.parametrize("name", OURS)
