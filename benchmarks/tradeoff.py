@@ -82,7 +82,7 @@ def variants() -> list[Variant]:
     """The default first."""
     return [
         Variant("default", Settings()),
-        *(Variant(f"margin {m:g}", _policy(margin=m)) for m in (0.0, 0.1, 0.2, 0.3)),
+        *(Variant(f"margin {m:g}", _policy(margin=m)) for m in (0.0, 0.1, 0.2, 0.4)),
         Variant("dwell 14 days", _policy(dwell_days=14.0)),
         Variant("recency in days instead of overdue", _recency()),
         Variant("overdue from 2.5 intervals", _overdue(offset=2.5)),

@@ -73,6 +73,17 @@ def test_a_choice_refused_on_the_next_days_panel_is_made_again() -> None:
     assert (after.k_due, after.k_again) == (DUE + 7, ASKED_AGAIN - 1)
 
 
+def test_a_drift_that_goes_on_when_k_is_chosen_is_a_cause_of_its_own() -> None:
+    """Chosen too early, while centres move, k is chosen once more when windows have filled."""
+    began = msgspec.structs.replace(started(population(1), **AUTO), k_due=DUE)
+    still = lived(began, population(1), range(DUE, DUE + 2), **AUTO)
+    assert still.k_due == -1
+    moving = lived(began, population(1, shift=9), range(DUE, DUE + 2), **AUTO)
+    assert segments(moving) == 3
+    assert moving.decisions[-1].taken != "no"
+    assert moving.k_due == DUE + 112
+
+
 @pytest.mark.parametrize("k", [3, 4])
 def test_a_fixed_number_is_never_chosen_anew(k: int) -> None:
     """With `k` in the settings a drift moves centres only."""

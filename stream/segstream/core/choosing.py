@@ -42,8 +42,9 @@ def after_check(
     if settings.k != "auto":
         return changed(state, k_due=-1)
     if asked is not None and asked.chooses_k:
-        another = proposal.k != asked.k and proposal.objection
-        return after_refusal(state, settings) if another else changed(state, k_due=-1)
+        state = changed(state, k_due=-1)
+        if proposal.k != asked.k:
+            return after_refusal(state, settings) if proposal.objection else state
     if state.k_due >= 0 or calm(settings, decision):
         return state
     due = decision.day + math.ceil(longest_window_days)
