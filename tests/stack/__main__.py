@@ -13,8 +13,9 @@ from tests.stack.scenario import Plan, run
 
 
 def stop_gently() -> None:
-    """Make SIGTERM what SIGINT is: everything is ended on the way out."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """At SIGTERM and SIGINT end all on the way out; a shell ignores SIGINT for jobs with `&`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def main() -> int:

@@ -46,5 +46,8 @@ def test_no_role_outlives_the_runner(number: signal.Signals, tmp_path: Path) -> 
         assert len(members) == 3
         assert all(Path(f"/proc/{pid}").exists() for pid in members)
         owner.send_signal(number)
-        for pid in members:
-            wait_dead(pid, patience_s=30.0)
+        try:
+            for pid in members:
+                wait_dead(pid, patience_s=30.0)
+        finally:
+            owner.kill()
