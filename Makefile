@@ -54,7 +54,7 @@ check: $(VENV)/dev $(VENV)/kernel ## format, lint, types, fast tests: under a mi
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@SEGSTREAM_HYPOTHESIS=quick $(BIN)/pytest -q -m 'not slow'
+	@SEGSTREAM_HYPOTHESIS=quick $(BIN)/pytest -q -n $(JOBS) -m 'not slow'
 
 format: $(VENV)/dev ## format and sort imports
 	@$(BIN)/ruff check -q --fix --exit-zero .

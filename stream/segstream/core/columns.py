@@ -79,10 +79,10 @@ class Built(NamedTuple):
 
 def _hashes(texts: Sequence[str]) -> IntArray:
     try:
-        digests = list(map(xxhash.xxh64_intdigest, texts))
+        digests = b"".join(map(xxhash.xxh64_digest, texts))
     except UnicodeEncodeError:  # a lone surrogate: JSON can carry one
         return np.array([text_hash(text) for text in texts], dtype=np.int64)
-    values = np.array(digests, dtype=np.uint64)
+    values = np.frombuffer(digests, dtype=">u8").astype(np.uint64)
     values[values == 0] = 1
     return values.view(np.int64)
 
