@@ -17,7 +17,7 @@
           ► campaigns                    which of them become a message, and to whom
           ► codec                        records as bytes
           ► purchases                    what a batch bought, as columns, for insights
-    days  ► clusterer, fitting, trainer  the model's life
+    days  ► clusterer, fitting, trainer  the model's life; when k is chosen anew: choosing
           ► portrait, playbook           figures beside all customers; names and what to do
           ► importing, brought           a company's own segments as a model; sent to the trainer
           ► frequent                     purchases of a window read together

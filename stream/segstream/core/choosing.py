@@ -1,7 +1,12 @@
 """When a check chooses the number of segments anew, where `model.k` is `auto`.
 
-a cause ► a longest window later a check chooses ► as it is, or taken: not before the next cause
-                                                 ► another number, refused: again a week later
+    a cause ► a longest window later a check chooses ► another number, taken: done
+                                                     ► another number, refused: again a week later
+                                                     ► the living number: done, but where the drift
+                                                       goes on that is a cause
+
+Until a window has passed, windows hold the old behaviour and the new, and a mixture looks like a
+segment.
 """
 
 import math
@@ -33,11 +38,7 @@ def after_check(
     asked: Asked | None,
     proposal: Proposal,
 ) -> TrainerState:
-    """Set the day on which k is chosen next; `state` ends with the check's decision.
-
-    Until a window has passed, windows hold the old behaviour and the new, and a mixture looks like
-    a segment.
-    """
+    """Set the day on which k is chosen next; `state` ends with the check's decision."""
     decision = state.decisions[-1]
     if settings.k != "auto":
         return changed(state, k_due=-1)
