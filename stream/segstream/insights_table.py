@@ -54,6 +54,7 @@ def table_of(found: Snapshot) -> InsightsTable:
         last_day=last_day,
         days=days or last_day - max(found.first_ms, 0) // DAY_MS + 1,
         names=found.names,
+        segment_names=found.standings.names,
     )
     bases = np.cumsum([0, *found.slots]).tolist()
     parts = list(zip(bases, found.blocks, strict=False))

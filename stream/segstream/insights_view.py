@@ -62,6 +62,7 @@ def insights_of_state(
         products=products,
         pairs=pairs,
         names=view.product_names,
+        segment_names={s.id: s.name for s in view.model.segments} if view.model else {},
     )
     read = read_purchases(
         lambda: map(decode_block, view.purchases), look.first_day, settings.max_products

@@ -21,6 +21,7 @@ from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder, rfc3339
 from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
+from segstream.core.insights import InsightsTable
 from segstream.core.ledger import L_SLOT, N_LEDGER
 from segstream.core.model import Model, model_arrays
 from segstream.core.partition import Partition
@@ -33,6 +34,8 @@ from segstream.settings import Settings, compile_spec, policy_of
 
 SETTINGS_FILE: Final = "segstream.json"
 PRODUCT_NAMES_FILE: Final = "product-names.json"
+SPEND_DAYS: Final = 90
+"""What a segment spends now is what it spent in these days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +203,17 @@ class View:
     @cached_property
     def ledger(self) -> pd.DataFrame:
         """One row per order (or return) and day: slot, day (date), order, spend, bought (bool)."""
-        rows = np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER)
-        return pd.DataFrame(
-            {
-                "slot": rows[:, 0],
-                "day": pd.to_datetime(rows[:, 1], unit="D", utc=True),
-                "order": rows[:, 2],
-                "spend": rows[:, 3] / UNITS_PER_ONE,
-                "bought": rows[:, 4] == 1,
-            }
-        )
+        return ledger_frame(np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER))
+
+    @property
+    def recent(self) -> pd.DataFrame:
+        """`ledger`, whole for `SPEND_DAYS` and each customer's last order at least."""
+        return self.ledger
+
+    @property
+    def n_orders(self) -> int:
+        """Orders so far."""
+        return int(self.ledger.loc[self.ledger["bought"], "order"].nunique())
 
     @cached_property
     def _ledger_by_slot(self) -> tuple[IntArray, IntArray]:
@@ -224,8 +228,18 @@ class View:
         return rows[start:stop]
 
     @property
+    def counted(self) -> InsightsTable | None:
+        """What each segment buys, where somebody else counts it; None to count `purchases`."""
+        return None
+
+    @property
     def keeps_ledger(self) -> bool:
         """Whether orders by day are known."""
+        return True
+
+    @property
+    def keeps_recent(self) -> bool:
+        """Whether `recent` is known."""
         return True
 
     @property
@@ -258,6 +272,19 @@ class View:
         arrays = model_arrays(self.model, self.spec.n_features)
         scale_vector(self.spec.arrays, arrays, np.ascontiguousarray(raw), scaled)
         return scaled
+
+
+def ledger_frame(rows: IntArray) -> pd.DataFrame:
+    """Rows of the ledger as a table; see `View.ledger`."""
+    return pd.DataFrame(
+        {
+            "slot": rows[:, 0],
+            "day": pd.to_datetime(rows[:, 1], unit="D", utc=True),
+            "order": rows[:, 2],
+            "spend": rows[:, 3] / UNITS_PER_ONE,
+            "bought": rows[:, 4] == 1,
+        }
+    )
 
 
 def changes_frame(lines: list[bytes]) -> pd.DataFrame:

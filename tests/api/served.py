@@ -74,3 +74,12 @@ def served_state(state: Path, out: Path, *, with_keys: bool = True,
     reader, desk = StateReader(state, out), StateDesk(state, out)
     with served(reader, desk, limits=limits, with_keys=with_keys) as running:
         yield running
+
+
+def until_ready(api: Served) -> None:
+    """Wait until everything was read."""
+    deadline = time.monotonic() + PATIENCE_S
+    with api.client(None) as client:
+        while (found := client.get("/readyz")).status_code != 200:
+            assert time.monotonic() < deadline, found.text
+            time.sleep(0.1)

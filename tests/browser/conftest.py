@@ -20,6 +20,11 @@ class Demo:
     state: Path
     out: Path
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of a command that looks at it."""
+        return "--state", str(self.state), "--out", str(self.out)
+
 
 @pytest.fixture(scope="session")
 def demo(once: Once) -> Demo:

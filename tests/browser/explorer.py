@@ -32,13 +32,13 @@ QUIET = (
 
 
 @contextmanager
-def exploring(state: Path, out: Path) -> Iterator[str]:
-    """Start `segstream explore` on a state; yields the address that it prints."""
-    command = [*LEASH, sys.executable, "-m", "segstream", "explore", "--state", str(state),
-               "--out", str(out)]  # fmt: skip
+def exploring(*options: str, key: str = "") -> Iterator[str]:
+    """Start `segstream explore`; yields the address that it prints."""
+    command = [*LEASH, sys.executable, "-m", "segstream", "explore", *options]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"SEGSTREAM_KEY": key},
+    ) as running:  # fmt: skip
         try:
             assert running.stdout is not None
             line = running.stdout.readline()

@@ -24,7 +24,7 @@ FIRST_PAGE_S = 20.0
 @pytest.fixture(scope="module")
 def address(demo: Demo) -> Iterator[str]:
     """The Explorer on the demo's state, for tests that only look."""
-    with exploring(demo.state, demo.out) as url:
+    with exploring(*demo.options) as url:
         yield url
 
 
@@ -119,7 +119,7 @@ def test_a_rollback_is_confirmed_recorded_and_followed(demo: Demo, tmp_path: Pat
     mine = Demo(tmp_path / "state", tmp_path / "out")
     shutil.copytree(demo.state, mine.state)
     shutil.copytree(demo.out, mine.out)
-    with exploring(mine.state, mine.out) as url, reading(LAPTOP) as somebody:
+    with exploring(*mine.options) as url, reading(LAPTOP) as somebody:
         somebody.open(url)
         somebody.go("Model")
         former = somebody.wait_for("h1").text

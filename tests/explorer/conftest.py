@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.api.served import Served, served_state
@@ -12,6 +13,9 @@ from tests.cli import feeds
 from tests.cli.commands import Place
 
 from segstream.explorer.client import Api
+from segstream.settings import Settings
+
+_CUT_DAYS = 186
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,17 @@ def streamed(folder: Path, days: int) -> Place:
     shop = Place(folder)
     feed = feeds.write(folder / "feed.jsonl", feeds.lines(events(days=days)))
     assert shop.stream(feed)
+    return shop
+
+
+def with_a_refused_candidate(folder: Path) -> Place:
+    """Stream the shop up to a day on which the gate has refused a candidate."""
+    # A gate that wants more than the candidate of this shop wins on its second day.
+    settings = msgspec.convert({"model": {"gate": {"gain": 0.22}}}, Settings)
+    until_ms = feeds.START_MS + _CUT_DAYS * feeds.DAY_MS
+    lines = feeds.lines([e for e in events(days=200) if e["ts"] < until_ms])
+    shop = Place(folder)
+    assert shop.stream(feeds.write(folder / "feed.jsonl", lines), settings=settings)
     return shop
 
 

@@ -7,19 +7,20 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.api.served import Served, served_state
-from tests.api.shops import events
-from tests.cli import feeds
 from tests.cli.commands import Place
-from tests.explorer.conftest import address, opened, streamed, words
+from tests.explorer.conftest import (
+    address,
+    opened,
+    streamed,
+    with_a_refused_candidate,
+    words,
+)
 
 from segstream.explorer.client import Api
-from segstream.settings import Settings
 
-CUT_DAYS = 186
 PAGES = ("overview", "segment", "map_page", "customer", "what_if", "model")
 
 
@@ -132,12 +133,7 @@ def test_a_command_is_confirmed_and_waits(tmp_path: Path, place: Place) -> None:
 
 def test_a_refused_candidate_is_shown_and_promoted(tmp_path: Path) -> None:
     """The Model page says why a candidate does not serve; two clicks let it, past the gate."""
-    # A gate that wants more than the candidate of this shop wins on its second day.
-    settings = msgspec.convert({"model": {"gate": {"gain": 0.22}}}, Settings)
-    until_ms = feeds.START_MS + CUT_DAYS * feeds.DAY_MS
-    lines = feeds.lines([e for e in events(days=200) if e["ts"] < until_ms])
-    shop = Place(tmp_path)
-    assert shop.stream(feeds.write(tmp_path / "feed.jsonl", lines), settings=settings)
+    shop = with_a_refused_candidate(tmp_path)
     with (
         served_state(shop.state, shop.out) as api,
         closing(Api(address(api), api.operate)) as operator,

@@ -21,10 +21,16 @@ _TABLES: Final = (
         customer TEXT PRIMARY KEY, sequence INTEGER NOT NULL, segment INTEGER
     ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS names (
+        segment INTEGER PRIMARY KEY, name TEXT NOT NULL, time TEXT NOT NULL
+    )""",
 )
 _UPSERT: Final = """INSERT INTO standings VALUES (?, ?, ?) ON CONFLICT (customer) DO UPDATE
     SET sequence = excluded.sequence, segment = excluded.segment
     WHERE excluded.sequence > sequence"""
+# Partitions are read side by side, so an older change may come later.
+_NAME: Final = """INSERT INTO names VALUES (?, ?, ?) ON CONFLICT (segment) DO UPDATE
+    SET name = excluded.name, time = excluded.time WHERE excluded.time >= time"""
 
 
 class Standings(NamedTuple):
@@ -36,10 +42,13 @@ class Standings(NamedTuple):
         Segment id by customer id.
     model
         Version of the model that made the newest change; None before the first.
+    names
+        Of segments by id, as the newest change into each says.
     """
 
     segments: dict[str, int]
     model: str | None
+    names: dict[int, str]
 
 
 class SegmentStore:
@@ -87,10 +96,14 @@ class SegmentStore:
     def apply(self, partition: int, changes: Iterable[Change], position: int) -> None:
         """Note where customers are now, and the position behind it, in one transaction."""
         db = self._db
+        names: dict[int, tuple[str, str]] = {}
         db.execute("BEGIN IMMEDIATE")
         try:
             for change in changes:
                 self._note(change)
+                if change.data.to:
+                    names[change.data.to.id] = (change.data.to.name, change.time)
+            db.executemany(_NAME, [(segment, *told) for segment, told in names.items()])
             db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (partition, position))
             db.execute("COMMIT")
         except BaseException:
@@ -110,7 +123,8 @@ class SegmentStore:
     def standings(self) -> Standings:
         """Read everybody's segment."""
         rows = self._db.execute("SELECT customer, segment FROM standings WHERE segment IS NOT NULL")
-        return Standings(dict(rows), self._fact("model"))
+        names = self._db.execute("SELECT segment, name FROM names")
+        return Standings(dict(rows), self._fact("model"), dict(names))
 
     def close(self) -> None:
         """Release the file."""

@@ -154,7 +154,7 @@ class LiveReader:
                 for read, model in zip(reads, adopted, strict=True)
             ]
             parts.sort(key=lambda part: -part.clock_ms)
-            view = SweptView(settings, parts, trainer, models, list(history))
+            view = SweptView(settings, parts, trainer, models, list(history), table)
             return Board(view, self._word, lambda: table)
 
         return await asyncio.to_thread(made)

@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from segstream.api.answers import OrderDay
 from segstream.api.lens import Lens
 from segstream.api.looks import Look
 from segstream.core import layout as at
 from segstream.core.codec import VERSION, ByteArray, decode_rows, joined
 from segstream.core.layout import Policy, Records, layout_of
 from segstream.core.memory import evaluate_rows, new_outputs, new_records
-from segstream.core.spec import CompiledSpec, IntArray, text_hash
+from segstream.core.recent import Bought, bought_of, recent_days
+from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, IntArray, text_hash
 from segstream.errors import StateError
+from segstream.model_words import iso_day
 
 _ROW = np.zeros(1, dtype=np.int64)
 
@@ -22,6 +25,7 @@ class Bench:
         self._layout = layout_of(spec)
         self._records: Records = new_records(self._layout, policy.sweep_minutes)
         self._outputs = new_outputs(spec, self._layout)
+        self._bought = bought_of(spec)
         self._starts = np.zeros(2, dtype=np.int64)
 
     def look(self, customer_id: str, blob: bytes, clock: tuple[int, int], lens: Lens) -> Look:
@@ -52,11 +56,19 @@ class Bench:
         raw, scaled = evaluate_rows(
             self._spec.arrays, self._layout, lens.arrays, self._policy, records, _ROW, self._outputs
         )
-        head = records.head[0]
+        head, bought = records.head[0], self._bought
         return Look(
             customer_id, clock_ms, int(head[at.SEGMENT]), int(head[at.SINCE]), raw[0], scaled[0],
-            lens,
+            lens, None if bought is None else self._orders(clock_ms, bought),
         )  # fmt: skip
+
+    def _orders(self, clock_ms: int, bought: Bought) -> list[OrderDay]:
+        """Orders by day, as far as the longest window reaches."""
+        hour = clock_ms // at.HOUR_MS
+        days = recent_days(
+            self._layout, self._records, _ROW, hour, bought.orders, bought.spend
+        ).tolist()
+        return [OrderDay(iso_day(day), n, spend / UNITS_PER_ONE) for _, day, n, spend in days]
 
     def _joined(self, blob: bytes) -> tuple[ByteArray, IntArray]:
         """`joined` of one record, without the arrays that many need."""

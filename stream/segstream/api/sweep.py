@@ -9,19 +9,25 @@ from functools import cached_property
 from typing import Any, Final, cast
 
 import numpy as np
+import pandas as pd
 from redis.asyncio import Redis
 
 from segstream.adapters import redis_keys as keys
 from segstream.adapters.redis_store import Adoption, RedisStore
+from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
+from segstream.core.insights import InsightsTable
+from segstream.core.layout import layout_of
+from segstream.core.ledger import NO_LEDGER
 from segstream.core.model import Model
 from segstream.core.partition import Partition, PartitionMeta, StoredRecord
+from segstream.core.recent import HOURS_PER_DAY, R_ROW, bought_of, recent_ledger
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import TrainerState
 from segstream.settings import Settings, policy_of
-from segstream.view import View
+from segstream.view import SPEND_DAYS, View, ledger_frame
 
 # A quarter of a megabyte a reply: long enough to be cheap, short enough not to hold up requests.
 _READ_KEYS: Final = 500
@@ -75,7 +81,7 @@ def loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | No
 
 
 class SweptView(View):
-    """A view of several partitions; there is no ledger.
+    """A view of several partitions; there is no ledger but of the last days.
 
     Parameters
     ----------
@@ -85,15 +91,53 @@ class SweptView(View):
 
     def __init__(
         self, settings: Settings, partitions: Sequence[Partition], trainer: TrainerState,
-        models: list[Model], changes: list[bytes],
+        models: list[Model], changes: list[bytes], counted: InsightsTable | None = None,
     ) -> None:  # fmt: skip
         super().__init__(settings, partitions[0], trainer, models, b"", changes)
         self._partitions = partitions
+        self._counted = counted
+        self._bought = bought_of(self.spec)
+
+    @property
+    def counted(self) -> InsightsTable | None:
+        """See `View.counted`: the role `insights` does."""
+        return self._counted
 
     @property
     def keeps_ledger(self) -> bool:
         """Redis keeps none."""
         return False
+
+    @property
+    def keeps_recent(self) -> bool:
+        """See `View.keeps_recent`: where the spec measures it, and a window reaches as far."""
+        reach_hours = int(self.spec.arrays.windows.max(initial=0))
+        known = self._bought is not None and self._bought.slot is not None
+        return known and reach_hours >= SPEND_DAYS * HOURS_PER_DAY
+
+    @cached_property
+    def recent(self) -> pd.DataFrame:
+        """See `View.recent`."""
+        bought = self._bought
+        if not self.keeps_recent or bought is None or bought.slot is None:
+            return ledger_frame(NO_LEDGER)
+        found, base = [], 0
+        for partition in self._partitions:
+            rows = partition.living()[1]
+            days = partition.recent_days(rows, bought)
+            days[:, R_ROW] += base
+            found.append(days)
+            base += len(rows)
+        last_hour = self.heads[:, layout_of(self.spec).slots + 2 * bought.slot + 1]
+        last_day = np.where(last_hour == at.NEVER, -1, last_hour // HOURS_PER_DAY)
+        return ledger_frame(recent_ledger(np.concatenate(found), last_day))
+
+    @property
+    def n_orders(self) -> int:
+        """See `View.n_orders`: of those who are there."""
+        if self._bought is None:
+            return 0
+        return int(self.heads[:, layout_of(self.spec).totals + self._bought.orders].sum())
 
     @property
     def model(self) -> Model | None:

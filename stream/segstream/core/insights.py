@@ -153,6 +153,8 @@ class InsightsTable(msgspec.Struct, frozen=True):
         Version of the living model; None before the first.
     segments
         By segment id.
+    segment_names
+        Likewise.
     exact
         False where there were so many products that rare ones were left out.
     error
@@ -169,6 +171,7 @@ class InsightsTable(msgspec.Struct, frozen=True):
     notices: list[str]
     exact: bool
     error: float | None
+    segment_names: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,8 @@ class Look:
         Told per group, at most; None for all products.
     names
         Of products, by id.
+    segment_names
+        By segment id.
     """
 
     as_of: str
@@ -211,6 +216,7 @@ class Look:
     products: int | None = 100
     pairs: int = 20
     names: Mapping[str, str] = field(default_factory=dict)
+    segment_names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def first_day(self) -> int:
@@ -269,6 +275,9 @@ def insights(read: Read, members: Members, look: Look) -> InsightsTable:
         notices=_notices(basis, read),
         exact=read.error is None,
         error=read.error,
+        segment_names={
+            str(i): look.segment_names.get(i, f"segment {i}") for i in members.segment_ids
+        },
     )
 
 

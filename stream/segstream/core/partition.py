@@ -26,6 +26,7 @@ from segstream.core.ledger import NO_LEDGER, ledger_rows
 from segstream.core.memory import compact, grown, new_outputs, new_records, new_totals
 from segstream.core.model import Model, model_arrays
 from segstream.core.purchases import Purchases, folded_of, purchase_rows
+from segstream.core.recent import Bought, recent_days
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray, spend_measure, text_hash
 from segstream.core.stored import StoredRecord, StoredRows
 from segstream.core.turns import link, turn_of
@@ -537,6 +538,13 @@ class Partition:
         """Ids and rows of all customers, in the order of their first events."""
         rows = np.flatnonzero(self._records.head[: len(self._ids), at.LIVE] == 1)
         return [self._ids[row] for row in rows.tolist()], rows
+
+    def recent_days(self, rows: IntArray, bought: Bought) -> IntArray:
+        """What rows bought, by day; see `segstream.core.recent.recent_days`."""
+        return recent_days(
+            self._layout, self._records, rows, self.clock_ms // at.HOUR_MS, bought.orders,
+            bought.spend,
+        )  # fmt: skip
 
     def slot_of(self, customer_id: str) -> int | None:
         """Row of a customer; None where there is no record."""

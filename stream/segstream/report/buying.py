@@ -52,10 +52,10 @@ class Buying:
 
 def insights_of(view: View) -> InsightsTable | None:
     """Insights of a view; None where it keeps no purchases or they name nothing."""
-    if not view.purchases or view.model is None:
-        return None
-    found = insights_of_state(view)
-    return found if found.all.products or found.all.categories else None
+    found = view.counted
+    if found is None and view.purchases and view.model is not None:
+        found = insights_of_state(view)
+    return found if found and (found.all.products or found.all.categories) else None
 
 
 def buying_of(found: InsightsTable | None) -> tuple[Buying, ...]:

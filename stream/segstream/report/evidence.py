@@ -10,9 +10,9 @@ from segstream.report.moves import DAY_MS, Moves, moves_of
 from segstream.report.palette import segment_colours
 from segstream.report.spending import Spending, spending_of
 from segstream.report.words import Words
-from segstream.view import View
+from segstream.view import SPEND_DAYS, View
 
-WINDOW_DAYS: Final = 90
+WINDOW_DAYS: Final = SPEND_DAYS
 RECENT_DAYS: Final = 30
 _MINUTE_MS: Final = 60_000
 
@@ -25,6 +25,8 @@ class Evidence:
     ----------
     has_spend
         Whether what was spent is measured, and kept by day.
+    recent, has_recent
+        The same of the last `WINDOW_DAYS` alone, and of each customer's last order.
     first_ms
         Time of the first event; the clock where there is none.
     model_ms
@@ -40,6 +42,8 @@ class Evidence:
     moves: Moves
     spending: Spending
     has_spend: bool
+    recent: Spending
+    has_recent: bool
     first_ms: int
     model_ms: int
     best_id: int | None
@@ -86,12 +90,16 @@ def evidence_of(view: View, customer_word: str) -> Evidence:
     model = view.model
     segments = (*model.segments, *model.retired) if model else ()
     best = max(model.segments, key=lambda s: model.value(s.id)).id if model and measured else None
+    slots = customers["slot"].to_numpy(dtype=np.int64)
+    spending = spending_of(view.ledger, slots)
     return Evidence(
         view=view,
         words=Words(customer_word, view.settings.currency),
         moves=moves,
-        spending=spending_of(view.ledger, customers["slot"].to_numpy(dtype=np.int64)),
+        spending=spending,
         has_spend=measured and view.keeps_ledger,
+        recent=spending if view.keeps_ledger else spending_of(view.recent, slots),
+        has_recent=measured and view.keeps_recent,
         first_ms=_first_ms(view, clock_ms),
         model_ms=_model_ms(view, clock_ms),
         best_id=best,

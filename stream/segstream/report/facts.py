@@ -178,7 +178,7 @@ def _summary(evidence: Evidence, tables: Tables) -> Summary:
         warm_up_days=round((evidence.model_ms - evidence.first_ms) / DAY_MS, 2),
         customers=len(view.customers),
         events=int(view.customers["events"].sum()),
-        orders=int(view.ledger.loc[view.ledger["bought"], "order"].nunique()),
+        orders=view.n_orders,
         spend_90d=sum(spends) if spends else None,
         segments=segments,
         changes=changes_by_reason(moves),

@@ -75,9 +75,9 @@ def leavers_frame(evidence: Evidence) -> pd.DataFrame:
     found = left_best(moves, now, evidence.best_id)
     who, day = moves.who[found], moves.day[found]
     today = np.full(len(who), evidence.today)
-    last = evidence.spending.last_order(who, today + 1)
+    last = evidence.recent.last_order(who, today + 1)
     # Up to the last order before they left: silence itself must not make the loss look small.
-    until = evidence.spending.last_order(who, day + 1) + 1
+    until = evidence.recent.last_order(who, day + 1) + 1
     start = until - WINDOW_DAYS
     frame = pd.DataFrame(
         {
@@ -85,10 +85,10 @@ def leavers_frame(evidence: Evidence) -> pd.DataFrame:
             "left_on": [day_of(d).date().isoformat() for d in day.tolist()],
             "reason": moves.reason[found],
             "segment_now": customers["segment"].to_numpy()[who],
-            "spend_90d_before": evidence.spending.spend(who, start, until).round(2),
-            "orders_90d_before": evidence.spending.orders(who, start, until),
-            "orders_since": evidence.spending.orders(who, day + 1, today + 1),
-            "spend_since": evidence.spending.spend(who, day + 1, today + 1).round(2),
+            "spend_90d_before": evidence.recent.spend(who, start, until).round(2),
+            "orders_90d_before": evidence.recent.orders(who, start, until),
+            "orders_since": evidence.recent.orders(who, day + 1, today + 1),
+            "spend_since": evidence.recent.spend(who, day + 1, today + 1).round(2),
             "days_since_left": today - day,
             "last_order": [day_of(d).date().isoformat() if d >= 0 else "" for d in last.tolist()],
             "days_since_last_order": evidence.today - last,

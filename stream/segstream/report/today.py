@@ -81,13 +81,13 @@ def recent_use(evidence: Evidence) -> pd.DataFrame:
     """
     who, today = evidence.everybody, evidence.today
     start, stop = evidence.days(today - WINDOW_DAYS + 1), evidence.days(today + 1)
-    last = evidence.spending.last_order(who, stop)
+    last = evidence.recent.last_order(who, stop)
     segment = evidence.view.customers["segment_id"].fillna(-1)
     return pd.DataFrame(
         {
             "segment_id": segment.to_numpy(dtype=np.int64),
-            "spend": evidence.spending.spend(who, start, stop),
-            "orders": evidence.spending.orders(who, start, stop),
+            "spend": evidence.recent.spend(who, start, stop),
+            "orders": evidence.recent.orders(who, start, stop),
             "silent_days": np.where(last >= 0, today - last, np.nan),
         }
     )
@@ -99,7 +99,7 @@ def _segment(
     mask = (members["segment_id"] == segment.id).to_numpy()
     n, mine = int(mask.sum()), members[mask]
     average = _means(features[mask])
-    known = evidence.has_spend and n > 0
+    known = evidence.has_recent and n > 0
     spend, orders = float(mine["spend"].sum()), int(mine["orders"].sum())
     total = float(members["spend"].sum())
     silent = mine["silent_days"].dropna()
