@@ -123,6 +123,7 @@ def test_a_second_file_continues(place: Place, shop: Shop, tmp_path: Path) -> No
     assert place.accounted() == len(shop.rows)
 
 
+@pytest.mark.slow
 def test_two_files_at_once(place: Place, shop: Shop, tmp_path: Path) -> None:
     """Two files at once are merged by time."""
     good = [row for row in shop.rows if row.startswith(b'{"event_id": "c')]
@@ -401,6 +402,7 @@ def test_wrong_usage() -> None:
     assert "--sauce" in ended.err
 
 
+@pytest.mark.slow
 def test_look_ups_beside_a_run(place: Place, shop: Shop) -> None:
     """While a run goes on, look-ups see the state as of its last batch."""
     seen: list[int] = []

@@ -36,6 +36,7 @@ def refused(weeks: int) -> TrainerState:
     return lived(four_for_three_kinds(), population(1), days, **TIGHT)
 
 
+@pytest.mark.slow
 def test_a_choice_is_made_once() -> None:
     """Taken, and then not asked again."""
     state = lived(four_for_three_kinds(), population(1), range(DUE, DUE + 2), **AUTO)
@@ -54,6 +55,7 @@ def test_a_refused_choice_is_made_again_a_week_later() -> None:
     assert segments(after) == 3
 
 
+@pytest.mark.slow
 def test_refused_again_and_again_it_waits_for_a_new_cause() -> None:
     """A choice that never passes must not keep centres from being fitted for ever."""
     assert refused(ASKED_AGAIN).k_due > 0
@@ -63,6 +65,7 @@ def test_refused_again_and_again_it_waits_for_a_new_cause() -> None:
     assert sum("would move" in d.objection for d in state.decisions) == ASKED_AGAIN + 1
 
 
+@pytest.mark.slow
 def test_a_choice_refused_on_the_next_days_panel_is_made_again() -> None:
     """The gate looks twice: at the check and a day later; either refusal counts."""
     asked = lived(four_for_three_kinds(), population(1), range(DUE, DUE + 1), **AUTO)
@@ -73,6 +76,7 @@ def test_a_choice_refused_on_the_next_days_panel_is_made_again() -> None:
     assert (after.k_due, after.k_again) == (DUE + 7, ASKED_AGAIN - 1)
 
 
+@pytest.mark.slow
 def test_a_drift_that_goes_on_when_k_is_chosen_is_a_cause_of_its_own() -> None:
     """Chosen too early, while centres move, k is chosen once more when windows have filled."""
     began = msgspec.structs.replace(started(population(1), **AUTO), k_due=DUE)

@@ -4,6 +4,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import event as note
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +176,7 @@ def test_twin_agrees_where_time_goes_on_without_events(
     compare(spec, rules, first, coming, log)
 
 
+@pytest.mark.slow
 def test_twin_agrees_on_more_than_there_is_room_for() -> None:
     """Nine thousand customers outgrow rows, lists and outputs; a restart finds them all again."""
     random = Random(9)

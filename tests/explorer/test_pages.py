@@ -21,6 +21,8 @@ from tests.explorer.conftest import (
 
 from segstream.explorer.client import Api
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("overview", "segment", "map_page", "customer", "what_if", "model")
 
 

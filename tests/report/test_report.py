@@ -15,6 +15,8 @@ from segstream.core.trainer_state import TrainerSettings
 from segstream.report import render_screen, write_report
 from segstream.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SHOP = Settings(namespace="shop </title><script>alert(2)</script>", currency="", model=EARLY)
 ONE = Settings(model=TrainerSettings(k=1, min_panel=10, start="early", refit_days=0))
 WAITING = Settings(model=TrainerSettings(min_panel=10_000))
