@@ -5,7 +5,8 @@
 is the client, in a process of its own: requests become due at a constant rate and are sent on
 kept connections with plain asyncio streams, since httpx costs more than the server. A latency is
 counted from the moment at which the request was due, so a server (or client) that falls behind
-makes it longer and not better.
+makes it longer and not better. The client, the stream's producer, broker, Redis and worker share
+the cores with the server; what client and server take per request is counted by itself.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
+import uvloop
 from deploy.local.process import free_ports
 from kafka import KafkaProducer
 
@@ -44,12 +46,30 @@ _SPARE_S: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What one run came to; latencies in ms."""
+    """What one run came to; latencies in ms, the client's own CPU in microseconds a request."""
 
     per_s: float
     p50: float
     p99: float
     failed: int
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run beside the stream.
+
+    Attributes
+    ----------
+    sent
+        Events a second that were sent meanwhile.
+    cpu_us
+        Of the server, per request, with what it does of itself: sweeps, following the changes.
+    """
+
+    answered: Answered
+    sent: float
+    cpu_us: float
 
 
 def requests(kind: Kind, customers: int, total: int) -> list[bytes]:
@@ -68,7 +88,7 @@ async def ask(port: int, made: Sequence[bytes], rate: int) -> Answered:
     took: list[float] = []
     failed = 0
     waiting = iter(enumerate(made))
-    begun = time.perf_counter() + 0.1
+    begun, used = time.perf_counter() + 0.1, time.process_time()
 
     async def one_connection() -> None:
         nonlocal failed
@@ -85,9 +105,9 @@ async def ask(port: int, made: Sequence[bytes], rate: int) -> Answered:
         writer.close()
 
     await asyncio.gather(*(one_connection() for _ in range(_CONNECTIONS)))
-    seconds = time.perf_counter() - begun
+    seconds, used = time.perf_counter() - begun, time.process_time() - used
     p50, p99 = np.percentile(np.array(took) * 1000, (50, 99)).tolist()
-    return Answered(len(took) / seconds, p50, p99, failed)
+    return Answered(len(took) / seconds, p50, p99, failed, 1e6 * used / len(took))
 
 
 # ---- case -----------------------------------------------------------------------------------
@@ -103,15 +123,22 @@ def serve(seconds: float = SECONDS, customers: int = CUSTOMERS, runs: int = RUNS
             shop.start(1)
             shop.until(shop.drained)
             (port,) = free_ports(1)
-            shop.roles.add_serve(port)
+            server = Server(port, shop.roles.add_serve(port).pid)
             shop.until(lambda: _ready(port))
             for kind in KINDS:
                 found = [
-                    _beside_a_stream(shop, port, kind, seconds, customers) for _ in range(runs)
+                    _beside_a_stream(shop, server, kind, seconds, customers) for _ in range(runs)
                 ]
                 yield from _rows(kind, found)
         finally:
             shop.close()
+
+
+class Server(NamedTuple):
+    """The API that is asked."""
+
+    port: int
+    pid: int
 
 
 def _publish_model(shop: live.Shop) -> None:
@@ -131,20 +158,22 @@ def _ready(port: int) -> bool:
 
 
 def _beside_a_stream(
-    shop: live.Shop, port: int, kind: Kind, seconds: float, customers: int
-) -> tuple[Answered, float]:
-    """Answers, and the events a second that were sent meanwhile."""
+    shop: live.Shop, server: Server, kind: Kind, seconds: float, customers: int
+) -> Run:
+    """Ask for so many seconds while events come."""
     stream = latency.start_producer(shop, EVENTS_PER_S, seconds + _SPARE_S, customers)
     time.sleep(_SPARE_S / 2)
-    given = (port, kind, REQUESTS_PER_S, seconds, customers)
+    given, used = (server.port, kind, REQUESTS_PER_S, seconds, customers), live.cpu_s(server.pid)
     command = [sys.executable, "-m", "benchmarks.serving", *map(str, given)]
     asked = subprocess.run(command, capture_output=True, check=True)
+    used = live.cpu_s(server.pid) - used
     told = msgspec.json.decode(stream.communicate()[0])
     shop.until(_settled(shop))
     answered = msgspec.json.decode(asked.stdout, type=Answered)
     if answered.failed:
         raise RuntimeError(f"{answered.failed} requests were not answered with 200")
-    return answered, told["events"] / told["seconds"]
+    cpu_us = 1e6 * used / (REQUESTS_PER_S * seconds)
+    return Run(answered, told["events"] / told["seconds"], cpu_us)
 
 
 def _settled(shop: live.Shop) -> Callable[[], bool]:
@@ -160,13 +189,16 @@ def _settled(shop: live.Shop) -> Callable[[], bool]:
     return settled
 
 
-def _rows(kind: Kind, found: Sequence[tuple[Answered, float]]) -> Iterator[Row]:
+def _rows(kind: Kind, found: Sequence[Run]) -> Iterator[Row]:
     case = f"serve/{kind}"
-    rates = [one.per_s for one, _ in found]
+    answered = [one.answered for one in found]
+    rates = [one.per_s for one in answered]
     yield row(case, "requests_per_s", rates, _REACHED * REQUESTS_PER_S, "higher")
-    yield row(f"{case}/p50", "ms", [one.p50 for one, _ in found], None, "lower")
-    yield row(f"{case}/p99", "ms", [one.p99 for one, _ in found], P99_MS, "lower")
-    yield row(f"{case}/stream", "events_per_s", [sent for _, sent in found], None, "higher")
+    yield row(f"{case}/p50", "ms", [one.p50 for one in answered], None, "lower")
+    yield row(f"{case}/p99", "ms", [one.p99 for one in answered], P99_MS, "lower")
+    yield row(f"{case}/stream", "events_per_s", [one.sent for one in found], None, "higher")
+    yield row(f"{case}/server_cpu", "us", [one.cpu_us for one in found], None, "lower")
+    yield row(f"{case}/client_cpu", "us", [one.cpu_us for one in answered], None, "lower")
 
 
 def main(given: Sequence[str]) -> None:
@@ -174,7 +206,7 @@ def main(given: Sequence[str]) -> None:
     port, kind, rate, seconds, customers = given
     total = round(int(rate) * float(seconds))
     made = requests(cast("Kind", kind), int(customers), total)
-    print(msgspec.json.encode(asyncio.run(ask(int(port), made, int(rate)))).decode())
+    print(msgspec.json.encode(uvloop.run(ask(int(port), made, int(rate)))).decode())
 
 
 if __name__ == "__main__":
