@@ -38,13 +38,22 @@ def profile_figure(rows: Sequence[ProfileRow], colour: str) -> go.Figure:
     """Each feature as a multiple of everybody's mean, on a doubling scale around 1."""
     fig = figure(70 + 40 * max(1, len(rows)))
     shown = [min(_FARTHEST, max(_NOTHING, row.ratio)) for row in rows]
+    labels = [escape(row.label) for row in rows]
+    values = [escape(row.value) for row in rows]
     fig.add_trace(
         go.Bar(
-            y=[escape(row.label) for row in rows], base=1.0, x=[ratio - 1.0 for ratio in shown],
-            orientation="h", marker_color=colour, showlegend=False,
-            text=[escape(row.value) for row in rows], textposition="outside", cliponaxis=False,
-            customdata=[escape(row.everybody) for row in rows],
-            hovertemplate="%{y}: %{text}, everybody %{customdata}<extra></extra>",
+            y=labels, base=1.0, x=[ratio - 1.0 for ratio in shown], orientation="h",
+            marker_color=colour, showlegend=False,
+            customdata=[(v, escape(row.everybody)) for v, row in zip(values, rows, strict=True)],
+            hovertemplate="%{y}: %{customdata[0]}, everybody %{customdata[1]}<extra></extra>",
+        )
+    )  # fmt: skip
+    # To the right also of bars that reach left: there they would stand on the names on a phone.
+    fig.add_trace(
+        go.Scatter(
+            y=labels, x=[max(1.0, ratio) for ratio in shown], mode="text",
+            text=[f" {value}" for value in values],
+            textposition="middle right", cliponaxis=False, hoverinfo="skip", showlegend=False,
         )
     )  # fmt: skip
     fig.add_vline(x=1.0, line={"width": 1.5, "color": MUTED})

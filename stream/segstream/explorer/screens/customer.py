@@ -49,7 +49,7 @@ def _head(found: Answer, words: Words, colours: dict[int, str]) -> None:
     segment = found["segment_id"]
     colour = UNASSIGNED if segment is None else colours.get(segment, UNASSIGNED)
     since = f"since {_date(found['since'])}" if found["since"] else "no segment yet"
-    changes = len(found["history"])
+    changes = found["history"][-1]["sequence"] if found["history"] else 0
     html(
         f'<article class="card" style="--colour: {text(colour)}">',
         f"<h3>{text(found['customer_id'])}: {text(found['segment'] or 'unassigned')}</h3>",
