@@ -1,5 +1,6 @@
 """What the API follows on Kafka: models with the trainer's state, and the changes."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ from segstream.errors import StateError
 from segstream.kafka_settings import KafkaSettings, TopicNames
 
 _POLL_MS: Final = 500
-# Decoded in a few milliseconds: requests wait meanwhile.
-_AT_ONCE: Final = 200
+# Decoded in a millisecond or two: requests wait meanwhile.
+_AT_ONCE: Final = 50
 
 
 class ModelTopic:
@@ -98,6 +99,8 @@ class ChangeTopic:
 
     async def follow(self) -> None:
         """Take what comes."""
+        # What was fetched already is given without a pause: requests would wait for all of it.
+        await asyncio.sleep(0)
         found: list[Record] = []
         await self._take(found.append)
         if found:
