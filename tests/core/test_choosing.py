@@ -37,7 +37,6 @@ def refused(weeks: int) -> TrainerState:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_choice_is_made_once() -> None:
     """Taken, and then not asked again."""
     state = lived(four_for_three_kinds(), population(1), range(DUE, DUE + 2), **AUTO)
@@ -58,7 +57,6 @@ def test_a_refused_choice_is_made_again_a_week_later() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_refused_again_and_again_it_waits_for_a_new_cause() -> None:
     """A choice that never passes must not keep centres from being fitted for ever."""
     assert refused(ASKED_AGAIN).k_due > 0
@@ -68,7 +66,6 @@ def test_refused_again_and_again_it_waits_for_a_new_cause() -> None:
     assert sum("would move" in d.objection for d in state.decisions) == ASKED_AGAIN + 1
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_a_choice_refused_on_the_next_days_panel_is_made_again() -> None:
     """The gate looks twice: at the check and a day later; either refusal counts."""
