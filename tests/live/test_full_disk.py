@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from deploy.local.local_stack import LocalStack
 from deploy.local.process import wait_until
+from tests.live.chaos.place import until
 from tests.live.small_shop import (
     PATIENCE_S,
     begun,
@@ -52,6 +53,7 @@ def test_kafka_has_no_room(stack: LocalStack, namespace: str, tmp_path: Path) ->
         with no_room(stack):
             notices(roles, before)
             waits_calmly(worker, roles.log)
+        until(lambda: "works again" in roles.log()[before:], PATIENCE_S, roles.check)
         finish(place, roles, told)
         words = roles.log()[before:]
         assert words.count("trying again") == words.count("works again") == 1, words

@@ -16,6 +16,8 @@ from segstream.kafka_settings import KafkaSettings
 # A broker that has just started may not know a topic yet.
 _GONE_S: Final = 15.0
 _TOPIC_EVERY_S: Final = 10.0
+# Of a broker that was away: how soon it is said that it is back.
+_AWAY_EVERY_S: Final = 1.0
 
 
 class SourceTopic:
@@ -66,9 +68,9 @@ class SourceTopic:
 
     async def watch(self) -> None:
         """Stop where the topic is gone or another one; the consumer would just have no work."""
-        seen = time.monotonic()
+        seen, pause_s = time.monotonic(), _TOPIC_EVERY_S
         while True:
-            await asyncio.sleep(_TOPIC_EVERY_S)
+            await asyncio.sleep(pause_s)
             try:
                 found = await self.topic_id()
             except UnknownTopicOrPartitionError as error:
@@ -78,10 +80,10 @@ class SourceTopic:
             except AWAY as error:
                 # Of a broker that is away a consumer with nothing to fetch says nothing.
                 self._outages.failed("topic", error)
-                seen = time.monotonic()
+                seen, pause_s = time.monotonic(), _AWAY_EVERY_S
                 continue
             self._outages.works("topic")
-            seen = time.monotonic()
+            seen, pause_s = time.monotonic(), _TOPIC_EVERY_S
             if found != self._id:
                 raise StateError(
                     f"kafka: expected topic id {self._id} of {self._name}, got {found}: the topic "
