@@ -11,7 +11,7 @@ Claim, when the partition is assigned:
 Batch n, a run of the log (events, instants, the adoption of a model):
   1. take records from the log; the customers' records are in memory since the claim. Where the
      trainer is followed and the log is history, the batch ends with the day (`segstream.pace`).
-     Soon after another batch it waits for more (`segstream.tempo`)
+     A small one waits for more until batch n-1 is published, and soon after it (`segstream.tempo`)
   2. adopt the newest model made for the next instant; fold, evaluate, decide: pure
   3. wait until batch n-1 is published
   4. WATCH, compare, MULTI: records, rosters, totals, position, outbox. Any error or unknown
@@ -54,6 +54,8 @@ from segstream.worker_parts import Piece, Record, Tasks
 
 AHEAD_MS: Final = 3_600_000
 """An event may be so much later than its Kafka record's timestamp."""
+SMALL_BYTES: Final = 256 * 1024
+"""Folded within some 15 ms, less than publishing takes: too little to do both at once."""
 OFFSETS_EVERY_S: Final = 5.0
 IDLE_S: Final = 0.2
 
@@ -246,6 +248,9 @@ class PartitionWorker:
     async def _take(self) -> Sequence[Record]:
         """Take from the log; what would be a small batch soon after another waits for more."""
         log, size = self._tasks.log, self._settings.batch_bytes
+        if log.waiting_bytes < min(size, SMALL_BYTES):
+            # It could not be committed before: what comes meanwhile need not wait for the next.
+            await self._settle()
         pause_s = self._tasks.tempo.pause_s(time.monotonic())
         if pause_s and log.waiting_bytes < size:
             await asyncio.sleep(pause_s)
