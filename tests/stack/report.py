@@ -21,8 +21,10 @@ def faults(found: Found, plan: Plan) -> list[str]:
         said.append(f"feed: expected {plan.events:,} messages, got {found.sent:,}")
     if not found.messages:
         said.append("campaign: expected entries in its log, got none")
-    if not found.served:
-        said.append("serve: expected customers in segments, got none")
+    if found.served != found.customers:
+        said.append(
+            f"serve: expected the audit's {found.customers:,} customers, got {found.served:,}"
+        )
     if "backlog" in plan.hurts:
         said += list(_lag_faults(found))
     return said

@@ -105,6 +105,12 @@ class Found:
     unmoved: list[str] = field(default_factory=list)
     compiled: list[str] = field(default_factory=list)
 
+    @property
+    def customers(self) -> int:
+        """Of the audit; -1 where it says none."""
+        said = re.search(r"customers: ([\d,]+)", self.audit)
+        return int(said[1].replace(",", "")) if said else -1
+
 
 def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Found:
     """Run the plan in an empty folder; raises `AssertionError` where something does not go on."""
@@ -161,6 +167,8 @@ def _play(crew: Crew, plan: Plan, found: Found, say: Callable[[str], None]) -> N
     assert applied, f"not all is applied, lag by partition: {lags(crew)}"
     found.audit = crew.run("topics", *AUDIT, patience_s=PATIENCE_S)
     found.took_s["drained"] = time.time() - began
+    # The API rests ten seconds and more after each look at everybody.
+    wait_until(lambda: served(crew) == found.customers, PATIENCE_S, LOOK_S)
     found.served = served(crew)
     crew.check()
     log = crew.folder / "data/log.jsonl"
