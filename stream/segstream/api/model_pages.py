@@ -4,7 +4,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from sklearn.metrics import silhouette_samples
 
 from segstream.api.pages import DecisionRow, DriftDay, ModelPage, ModelRow, Models, Silhouettes
 from segstream.api.problems import ProblemError
@@ -74,6 +73,8 @@ def _curve(view: View, model: Model, serves: bool) -> dict[int, float]:
 
 def _silhouettes(view: View, model: Model) -> list[Silhouettes]:
     """Under the model's own scaling, of a thinned population."""
+    from sklearn.metrics import silhouette_samples
+
     _, raw, _ = view.vectors
     thinned = raw[:: max(1, -(-len(raw) // _MEMBERS))]
     moved = panel_vectors(view.spec, thinned)

@@ -7,6 +7,9 @@ Sources: A. Bifet and R. Gavaldà, "Learning from time-changing data with adapti
 (SDM 2007), by river; B. Yurdakul, "Statistical properties of population stability index" (2018):
 for two samples of one population PSI is about chi-squared with bins - 1 degrees of freedom times
 (1/n + 1/m), so what is remarkable depends on how many customers there are.
+
+river and scipy are imported where they are used: commands that only look are spared the second that
+their import takes.
 """
 
 from typing import Final, Literal
@@ -14,8 +17,6 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from river.drift import ADWIN
-from scipy.stats import chi2
 
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 
@@ -221,6 +222,8 @@ def psi(expected: FloatArray, actual: FloatArray, members: int) -> float:
 
 def critical_psi(bins: int, n: int, m: int, confidence: float) -> float:
     """Return what two samples of one population exceed with probability 1 - confidence."""
+    from scipy.stats import chi2
+
     return float(chi2.ppf(confidence, max(1, bins - 1)) * (1 / n + 1 / m))
 
 
@@ -273,6 +276,8 @@ def _loudest(
 
 def _adwin(settings: DriftSettings, watch: Watch) -> str:
     """Ask a new ADWIN about all days since the generation began: state that is plain values."""
+    from river.drift import ADWIN
+
     detector = ADWIN(delta=settings.adwin_delta, clock=1)  # type: ignore[no-untyped-call]
     days = [o for o in watch.history if o.day >= watch.since]
     shifted = False

@@ -1,18 +1,22 @@
-"""Fitting a batch of vectors: scaling, K-Means with several starts, the choice of k, scores."""
+"""Fitting a batch of vectors: scaling, K-Means with several starts, the choice of k, scores.
+
+scikit-learn and kneed are imported where they are used: that takes longer than most commands do,
+and a worker, which never fits, is spared their memory.
+"""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from kneed import KneeLocator
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.vectors import nearest_rows, transform_rows
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 K_TRIED: Final = range(2, 11)
 K_ALLOWED: Final = (3, 8)
@@ -119,15 +123,19 @@ def assign(centres: FloatArray, vectors: FloatArray) -> Clustering:
 
 def fresh(vectors: FloatArray, k: int, starts: int, seed: int) -> Clustering:
     """K-Means from several k-means++ starts; the same for the same seed."""
+    from sklearn.cluster import KMeans
+
     return _kmeans(vectors, KMeans(n_clusters=k, n_init=starts, random_state=seed))
 
 
 def warm(vectors: FloatArray, centres: FloatArray) -> Clustering:
     """K-Means (Lloyd) from given centres."""
+    from sklearn.cluster import KMeans
+
     return _kmeans(vectors, KMeans(n_clusters=len(centres), init=centres, n_init=1))
 
 
-def _kmeans(vectors: FloatArray, kmeans: KMeans) -> Clustering:
+def _kmeans(vectors: FloatArray, kmeans: "KMeans") -> Clustering:
     with threadpool_limits(1):  # one thread: sums in one order, and the stream keeps its core
         kmeans.fit(vectors)
     return assign(kmeans.cluster_centers_.astype(np.float64), vectors)
@@ -143,6 +151,8 @@ def choose_k(vectors: FloatArray, starts: int, seed: int) -> tuple[int, dict[int
     curve
         WCSS by k.
     """
+    from kneed import KneeLocator
+
     distinct = len(np.unique(vectors, axis=0))
     tried = [k for k in K_TRIED if k <= distinct]
     if len(tried) < 3:
@@ -178,6 +188,8 @@ def choose_again(
 
 def bootstrap_ari(vectors: FloatArray, k: int, seed: int) -> float:
     """Median agreement of fits on bootstrap samples with the fit on all."""
+    from sklearn.metrics import adjusted_rand_score
+
     generator = np.random.default_rng(seed)
     whole = fresh(vectors, k, 3, seed)
     scores = []
@@ -209,6 +221,8 @@ class Quality(msgspec.Struct, frozen=True):
 
 def quality_of(vectors: FloatArray, clustering: Clustering, seed: int) -> Quality:
     """Measure a clustering on its members."""
+    from sklearn.metrics import davies_bouldin_score
+
     labels = clustering.labels
     if not 1 < len(np.unique(labels)) < len(labels):
         return Quality()
@@ -250,6 +264,8 @@ def _halved(shuffled: FloatArray, k: int, seed: int) -> float | None:
 
 
 def _silhouette(vectors: FloatArray, labels: npt.NDArray[np.int64], seed: int) -> float | None:
+    from sklearn.metrics import silhouette_score
+
     size = min(len(vectors), SILHOUETTE_MEMBERS)
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), size, replace=False))
     several = 1 < len(np.unique(labels[sample])) < size

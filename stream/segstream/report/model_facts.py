@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import silhouette_samples
 
 from segstream.core.fitting import K_ALLOWED, K_TRIED, SILHOUETTE_MEMBERS, assign, fresh, quality_of
 from segstream.core.spec import FloatArray, IntArray
@@ -205,6 +204,8 @@ def _components(vectors: FloatArray) -> tuple[FloatArray, tuple[float, float]]:
 
 
 def _silhouettes(vectors: FloatArray, labels: IntArray) -> pd.DataFrame:
+    from sklearn.metrics import silhouette_samples
+
     step = -(-len(vectors) // SILHOUETTE_MEMBERS)
     vectors, labels = vectors[::step], labels[::step]
     if not 1 < len(np.unique(labels)) < len(labels):
