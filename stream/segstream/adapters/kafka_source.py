@@ -13,7 +13,9 @@ from segstream.adapters.outages import AWAY, Outages
 from segstream.errors import SourceError, StateError
 from segstream.kafka_settings import KafkaSettings
 
-# A broker that has just started may not know a topic yet.
+# A broker that has just started may not know a topic yet. Who starts a role waits at the screen;
+# a role that runs has time.
+_GONE_AT_START_S: Final = 5.0
 _GONE_S: Final = 15.0
 _TOPIC_EVERY_S: Final = 10.0
 # Of a broker that was away: how soon it is said that it is back.
@@ -61,10 +63,16 @@ class SourceTopic:
         SourceError
             There is none.
         """
-        try:
-            self._id = await self.topic_id()
-        except UnknownTopicOrPartitionError as error:
-            raise self._gone() from error
+        until = time.monotonic() + _GONE_AT_START_S
+        while True:
+            try:
+                self._id = await self.topic_id()
+            except UnknownTopicOrPartitionError as error:
+                if time.monotonic() > until:
+                    raise self._gone() from error
+                await asyncio.sleep(_AWAY_EVERY_S)
+            else:
+                return
 
     async def watch(self) -> None:
         """Stop where the topic is gone or another one; the consumer would just have no work."""

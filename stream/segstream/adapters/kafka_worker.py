@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -38,6 +37,7 @@ from segstream.adapters.worker_gauges import (
     set_memory,
     set_segments,
 )
+from segstream.collector import keep_what_is_loaded
 from segstream.core.model import Model
 from segstream.errors import FencedError, SourceError
 from segstream.kafka_settings import KafkaSettings
@@ -56,8 +56,6 @@ _STOP_S: Final = 5.0
 _READ_EVERY_S: Final = 0.005
 # To ask for no partition at all: an empty list stands for every one.
 _NOBODY: Final = TopicPartition("", -1)
-# New objects between two looks of the collector: a batch makes thousands, none of them in a cycle.
-_COLLECT_AFTER: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,11 +320,8 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     def _on_claim(self, who: str) -> None:
         self._outages.works(who)
         if not self._loaded:
-            # What is loaded stays: the collector need not walk it again at every full collection.
             self._loaded = True
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(_COLLECT_AFTER)
+            keep_what_is_loaded()
 
     def _claimed(self) -> dict[int, PartitionWorker]:
         """The partitions this worker owns now."""

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from segstream.cli.options import config_option, out_option, state_option
 from segstream.cli.roles import role_settings
+from segstream.collector import keep_what_is_loaded
 from segstream.errors import ConfigError
 from segstream.extras import extra
 from segstream.kafka_settings import kafka_extra
@@ -174,6 +175,7 @@ def listen(app: "App", address: Address) -> None:
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"listening on http://{shown}:{port}; the document is at /openapi.json", err=True)
+    keep_what_is_loaded()
     with listening:
         server(app, host, port, address.log_format).run([listening])
 
