@@ -7,8 +7,9 @@ import numpy as np
 
 from segstream.core import layout as at
 from segstream.core.compiled import allocating
+from segstream.core.layout import ModelArrays
 from segstream.core.model import Model, model_arrays
-from segstream.core.spec import CompiledSpec, FloatArray
+from segstream.core.spec import CompiledSpec, FloatArray, SpecArrays
 from segstream.core.vectors import scale, squared_distance
 
 
@@ -18,6 +19,8 @@ class Lens:
     def __init__(self, spec: CompiledSpec, model: Model | None) -> None:
         self.spec, self.model = spec, model
         self.arrays = model_arrays(model, spec.n_features)
+        # Loads the compiled functions now: nobody's request waits for them.
+        self.ranked(self.scale(np.zeros(spec.n_features)))
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -33,9 +36,7 @@ class Lens:
 
     def scale(self, raw: FloatArray) -> FloatArray:
         """Scale a raw vector, shape (F,)."""
-        scaled = np.zeros(self.spec.n_features, dtype=np.float64)
-        scale(self.spec.arrays, self.arrays, np.ascontiguousarray(raw), scaled)
-        return scaled
+        return scaled_vector(self.spec.arrays, self.arrays, np.ascontiguousarray(raw))
 
     def ranked(self, scaled: FloatArray) -> list[tuple[int, float]]:
         """Segment ids with squared distances, nearest first; of equals the first in the model.
@@ -60,6 +61,14 @@ class Lens:
     def clustered(self) -> frozenset[str]:
         """Names of the features that decide the segment."""
         return frozenset(f.name for f in self.spec.spec.features if f.use == "cluster")
+
+
+@allocating
+def scaled_vector(spec: SpecArrays, model: ModelArrays, raw: FloatArray) -> FloatArray:
+    """The model's view of a raw vector, shape (F,)."""
+    scaled = np.zeros(len(raw), dtype=np.float64)
+    scale(spec, model, raw, scaled)
+    return scaled
 
 
 @allocating
