@@ -182,10 +182,10 @@ class Shop:
             admin.create([Topic(topic, PARTITIONS, 1, {"retention.ms": "-1"})])
 
     def start(self, workers: int) -> None:
-        """Start workers and wait until all of them are members."""
+        """Start workers and wait until all of them have partitions."""
         for number in range(workers):
             self.roles.add(f"w{number}")
-        self.until(lambda: len(self.place.members() - {"None"}) == workers)
+        self.until(lambda: len(self.place.holders()) == workers)
 
     def tell(self, number: signal.Signals) -> None:
         """Signal all workers."""

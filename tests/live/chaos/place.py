@@ -166,13 +166,23 @@ class Place:
 
     def members(self) -> set[str]:
         """Instance names of the workers' group."""
+        return {str(member["group_instance_id"]) for member in self._described()["members"]}
+
+    def holders(self) -> set[str]:
+        """Instance names of the workers that hold partitions; nobody while they are shared out."""
+        found = self._described()
+        if found["group_state"] != "Stable":
+            return set()
+        return {str(m["group_instance_id"]) for m in found["members"] if m["member_assignment"]}
+
+    def _described(self) -> dict[str, Any]:
         group = self.kafka.workers_group(self.namespace)
         admin = KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
         try:
-            found = admin.describe_groups([group])[group]["members"]
+            found: dict[str, Any] = admin.describe_groups([group])[group]
         finally:
             admin.close()
-        return {str(member["group_instance_id"]) for member in found}
+        return found
 
     def where(self) -> str:
         """Where each partition stands, for messages."""
