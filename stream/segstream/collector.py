@@ -8,10 +8,14 @@ _COLLECT_AFTER: Final = 50_000
 
 
 def keep_what_is_loaded() -> None:
-    """Take what is there out of the collector's walks, and let it look less often.
+    """Take what is there out of the collector's walks.
 
     What is loaded stays; a full collection would walk all of it again while everybody waits.
     """
     gc.collect()
     gc.freeze()
+
+
+def look_less_often() -> None:
+    """Let the collector look less often: for a process that is nobody else's."""
     gc.set_threshold(_COLLECT_AFTER)

@@ -1,6 +1,5 @@
 """`segstream run`: files or stdin in, a state directory and an output directory out."""
 
-import gc
 import hashlib
 import secrets
 import sys
@@ -19,6 +18,7 @@ from segstream.adapters.playbook_files import named_playbook
 from segstream.adapters.product_names import read_product_names
 from segstream.adapters.sqlite_store import FILE_NAME, SqliteStore
 from segstream.adapters.stdin import StreamSource
+from segstream.collector import keep_what_is_loaded
 from segstream.core.mapping import Mapping
 from segstream.core.model import Model
 from segstream.engine import Engine, Progress
@@ -140,9 +140,7 @@ def _run(
     try:
         engine.begin(source)
         started(source.total, engine.position.entries)
-        # What is loaded stays: the collector need not walk it again at every full collection.
-        gc.collect()
-        gc.freeze()
+        keep_what_is_loaded()
         engine.run(source, report, [digests[p] for p in fresh])
     except OSError as error:
         raise OutputError(

@@ -15,8 +15,10 @@ from segstream.api.desks import StateDesk
 from segstream.api.embedded import StateReader
 from segstream.api.guard import Limits
 from segstream.api.keys import Keys, Role, new_key, stored
+from segstream.api.live import LiveDesk, LiveReader
 from segstream.api.reader import Desk, Reader
 from segstream.api.serving import server
+from segstream.settings import Settings
 
 PATIENCE_S = 60.0
 
@@ -73,6 +75,14 @@ def served_state(state: Path, out: Path, *, with_keys: bool = True,
     """Serve a state directory."""
     reader, desk = StateReader(state, out), StateDesk(state, out)
     with served(reader, desk, limits=limits, with_keys=with_keys) as running:
+        yield running
+
+
+@contextmanager
+def served_live(settings: Settings, redis: str) -> Iterator[Served]:
+    """Serve a namespace on Kafka and Redis that was read once."""
+    with served(LiveReader(settings, redis, None), LiveDesk(settings, redis)) as running:
+        until_ready(running)
         yield running
 
 

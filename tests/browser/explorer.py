@@ -24,6 +24,7 @@ from tests.needed import lacking
 PATIENCE_S = 120.0
 T = TypeVar("T")
 LAPTOP, PHONE = (1280, 800), (390, 844)
+PAGES = ("Overview", "Segment", "Map", "Customer", "What if", "Model")
 QUIET = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
@@ -129,6 +130,12 @@ class Reader:
             (b for b in self.driver.find_elements(By.CSS_SELECTOR, "button")
              if b.text.strip() == label and b.is_enabled()), None))  # fmt: skip
         self.driver.execute_script("arguments[0].click()", button)
+
+    def check_drawn(self, page: str) -> None:
+        """Assert that the page shown has a figure, no word of a failure, and fits its window."""
+        assert "The API" not in self.text()
+        assert self.driver.find_elements("css selector", ".js-plotly-plot"), page
+        assert self.overflow() == 0, page
 
     def overflow(self) -> int:
         """Pixels that the page is wider than its window."""

@@ -9,16 +9,14 @@ import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
 from tests.api.moved import moved
-from tests.api.served import Served, served, until_ready
-from tests.browser.explorer import LAPTOP, Reader, exploring, reading
+from tests.api.served import Served, served_live
+from tests.browser.explorer import LAPTOP, PAGES, Reader, exploring, reading
 from tests.explorer.conftest import with_a_refused_candidate
 
-from segstream.api.live import LiveDesk, LiveReader
 from segstream.core.trainer_state import Command
 from segstream.settings import Settings
 
 pytestmark = pytest.mark.slow
-PAGES = ("Overview", "Segment", "Map", "Customer", "What if", "Model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ def scene(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Move a shop whose gate has refused a candidate, and explore it with a key that operates."""
     place = with_a_refused_candidate(tmp_path_factory.mktemp("explored-live"))
     settings = moved(place, stack.kafka, stack.redis, f"explore{uuid.uuid4().hex[:8]}")
-    reader, desk = LiveReader(settings, stack.redis, None), LiveDesk(settings, stack.redis)
-    with served(reader, desk) as api:
-        until_ready(api)
+    with served_live(settings, stack.redis) as api:
         url = f"http://127.0.0.1:{api.port}"
         with exploring("--api", url, key=api.operate) as address:
             yield Scene(settings, api, address)
@@ -55,9 +51,7 @@ def test_every_page_is_drawn_from_redis(somebody: Reader) -> None:
     """Each page has a figure, no error in the console, and asks no other host."""
     for page in PAGES:
         somebody.go(page)
-        assert "The API" not in somebody.text()
-        assert somebody.driver.find_elements("css selector", ".js-plotly-plot"), page
-        assert somebody.overflow() == 0, page
+        somebody.check_drawn(page)
     assert somebody.complaints() == []
     assert somebody.asked() == {"127.0.0.1"}
 

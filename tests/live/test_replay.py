@@ -140,14 +140,20 @@ def test_killed_in_a_wait(place: Place, roles: Roles) -> None:
     finish(place, roles, told)
 
 
+def learning(place: Place, roles: Roles, counts: tuple[int, ...]) -> Iterator[int]:
+    """Begin a replay with a trainer; yields whenever more than so many models are published."""
+    place.send(shop())
+    roles.add_trainer()
+    roles.add("w")
+    for count in counts:
+        until(lambda n=count: len(published(place)) > n, PATIENCE_S, roles.check)  # type: ignore[misc]
+        yield count
+
+
 def test_broker_killed_on_the_way(stack: LocalStack, place: Place, patient: Roles) -> None:
     """A broker that dies in the middle, whatever it had promised, changes nothing in the end."""
     told = learned(place, shop())
-    place.send(shop())
-    patient.add_trainer()
-    patient.add("w")
-    for count in (3, 15):
-        until(lambda n=count: len(published(place)) > n, PATIENCE_S, patient.check)  # type: ignore[misc]
+    for _ in learning(place, patient, (3, 15)):
         stack.kill("kafka")
         stack.restart("kafka")
     finish(place, patient, told)
@@ -156,11 +162,7 @@ def test_broker_killed_on_the_way(stack: LocalStack, place: Place, patient: Role
 def test_evidence_refused(place: Place, patient: Roles) -> None:
     """A partition whose evidence the broker refuses claims again: no trainer could answer."""
     told = learned(place, shop())
-    place.send(shop())
-    patient.add_trainer()
-    patient.add("w")
-    for count in (3, 8):
-        until(lambda n=count: len(published(place)) > n, PATIENCE_S, patient.check)  # type: ignore[misc]
+    for _ in learning(place, patient, (3, 8)):
         asyncio.run(fence(place, 0))
     finish(place, patient, told)
 

@@ -14,7 +14,7 @@ import pytest
 from deploy.local.local_stack import LocalStack
 from tests.api.fuzz import fuzz
 from tests.api.moved import moved
-from tests.api.served import Served, served, served_state, until_ready
+from tests.api.served import Served, served, served_live, served_state
 from tests.api.shops import ODD_IDS, events
 from tests.api.test_document import ENDPOINTS
 from tests.cli import feeds
@@ -47,9 +47,7 @@ def both(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     feed = feeds.write(place.folder / "feed.jsonl", feeds.lines(events()))
     assert place.stream(feed)
     settings = moved(place, stack.kafka, stack.redis, f"serve{uuid.uuid4().hex[:8]}")
-    reader, desk = LiveReader(settings, stack.redis, None), LiveDesk(settings, stack.redis)
-    with served_state(place.state, place.out) as state, served(reader, desk) as live:
-        until_ready(live)
+    with served_state(place.state, place.out) as state, served_live(settings, stack.redis) as live:
         yield Both(settings, state, live)
 
 

@@ -37,7 +37,7 @@ from segstream.adapters.worker_gauges import (
     set_memory,
     set_segments,
 )
-from segstream.collector import keep_what_is_loaded
+from segstream.collector import keep_what_is_loaded, look_less_often
 from segstream.core.model import Model
 from segstream.errors import FencedError, SourceError
 from segstream.kafka_settings import KafkaSettings
@@ -322,6 +322,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         if not self._loaded:
             self._loaded = True
             keep_what_is_loaded()
+            look_less_often()
 
     def _claimed(self) -> dict[int, PartitionWorker]:
         """The partitions this worker owns now."""

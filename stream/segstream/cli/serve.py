@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from segstream.cli.options import config_option, out_option, state_option
 from segstream.cli.roles import role_settings
-from segstream.collector import keep_what_is_loaded
+from segstream.collector import keep_what_is_loaded, look_less_often
 from segstream.errors import ConfigError
 from segstream.extras import extra
 from segstream.kafka_settings import kafka_extra
@@ -176,6 +176,7 @@ def listen(app: "App", address: Address) -> None:
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"listening on http://{shown}:{port}; the document is at /openapi.json", err=True)
     keep_what_is_loaded()
+    look_less_often()
     with listening:
         server(app, host, port, address.log_format).run([listening])
 
