@@ -123,29 +123,35 @@ class KilledWorker(PartitionWorker):
         return found
 
 
-async def work(job: dict[str, Any], model: Model) -> None:
-    """Run a worker until SIGTERM."""
+def worker(job: dict[str, Any], model: Model) -> KafkaWorker:
+    """A worker with a model that stays."""
     settings = msgspec.convert(job["settings"], Settings)
-    options = WorkerOptions(settings.kafka, job["redis"], job.get("instance"), model)
-    worker = KafkaWorker(settings, options)
+    return KafkaWorker(
+        settings, WorkerOptions(settings.kafka, job["redis"], job.get("instance"), model)
+    )
+
+
+async def run(make: Callable[[], Any]) -> None:
+    """Run a role until SIGTERM."""
+    role = make()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    await worker.start()
-    waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(worker.wait())]
+    await role.start()
+    waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(role.wait())]
     done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-    await worker.stop()
+    await role.stop()
     for task in done:
         task.result()
 
 
-def child(job: dict[str, Any], model: Model) -> int:
-    """Be a worker; returns the exit code."""
+def child(job: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> int:
+    """Be a role; returns the exit code."""
     JOB.update(job)
     logging.basicConfig(level=logging.WARNING, filename=job["log"], force=True)
     try:
-        asyncio.run(work(job, model))
+        asyncio.run(run(lambda: make(job)))
     except SegstreamError as error:
         logging.warning("%s", error)
         return error.exit_code
@@ -170,8 +176,14 @@ def ended(pid: int) -> int:
     return 124
 
 
-def serve(child: Callable[[dict[str, Any]], int]) -> None:
-    """Serve jobs from stdin until whoever asks is gone; what still runs then is killed."""
+def serve(make: Callable[[dict[str, Any]], Any]) -> None:
+    """Serve jobs from stdin until whoever asks is gone; what still runs then is killed.
+
+    Parameters
+    ----------
+    make
+        Makes the role that a job asks for.
+    """
     alive: set[int] = set()
     print("ready", flush=True)
     for line in sys.stdin:
@@ -183,7 +195,7 @@ def serve(child: Callable[[dict[str, Any]], int]) -> None:
         pid = os.fork()
         if pid == 0:
             os.close(0)
-            os._exit(child(json.loads(line)))
+            os._exit(child(json.loads(line), make))
         alive.add(pid)
         print(pid, flush=True)
     for pid in alive:
@@ -195,7 +207,7 @@ def main() -> None:
     model = fixed_model()
     for kind in (KilledStore, KilledPublisher, KilledLog, KilledWorker):
         setattr(kafka_worker, kind.__mro__[1].__name__, kind)
-    serve(lambda job: child(job, model))
+    serve(lambda job: worker(job, model))
 
 
 if __name__ == "__main__":
