@@ -233,6 +233,7 @@ def check_settings(settings: Settings, where: str) -> None:
         ("model.gate.gain", model.gate.gain, 0 <= model.gate.gain < 1, "0 <= gain < 1"),
         ("model.gate.churn", model.gate.churn, 0 <= model.gate.churn <= 1, "0 to 1"),
         ("model.gate.smallest", model.gate.smallest, 0 <= model.gate.smallest < 1, "0 to 1"),
+        ("model.gate.upkeep", model.gate.upkeep, 0 <= model.gate.upkeep <= 1, "0 to 1"),
         ("model.drift.adwin_delta", drift.adwin_delta, 0 < drift.adwin_delta < 1, "0 to 1"),
         ("model.drift.psi_act", drift.psi_act, drift.psi_act >= drift.psi_warn > 0,
          "at least psi_warn, over 0"),

@@ -187,7 +187,27 @@ def test_churn_over_the_budget_is_refused() -> None:
     assert gate.objection(0.015, 0.37, 0.1) == ""
     assert "would move 38.0%" in gate.objection(0.015, 0.38, 0.1)
     assert "smallest segment" in gate.objection(0.5, 0.1, 0.001)
-    assert "not over 1.0%" in gate.objection(0.01, 0.0, 0.1)
+    assert "not over 1.0%" in gate.objection(0.01, 0.06, 0.1)
+
+
+def test_upkeep_needs_half_the_gain() -> None:
+    """A refit that leaves 95 % where they are needs half; with `upkeep = 0` nobody may move."""
+    gate = Gate()
+    assert gate.objection(0.006, 0.05, 0.1) == ""
+    assert gate.objection(0.005, 0.05, 0.1) == (
+        "gain 0.5% is not over 0.5% for moving 5.0% of the customers"
+    )
+    assert "not over 1.0% for moving 5.1%" in gate.objection(0.006, 0.051, 0.1)
+    assert "not over 1.0% for moving 0.1%" in Gate(upkeep=0.0).objection(0.006, 0.001, 0.1)
+
+
+def test_after_upkeep_the_next_check_comes_within_a_week() -> None:
+    """A refit that wins between half and the whole of `gain` does not hold back a real one."""
+    upkept = lived(started(population(1)), population(1, shift=1.06), range(230, 239))
+    assert [(d.day, d.version) for d in upkept.decisions] == [(230, "2.0"), (237, "")]
+    assert 0.005 < (upkept.decisions[0].gain or 0.0) <= 0.01
+    refitted = lived(started(population(1)), population(1, shift=9), range(230, 247))
+    assert [(d.day, d.version) for d in refitted.decisions] == [(230, "2.0"), (245, "")]
 
 
 @pytest.mark.slow

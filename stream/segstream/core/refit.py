@@ -31,6 +31,8 @@ GAIN: Final = 0.01
 # Each per cent of gain may move so many per cent of the customers. On two real years the refits
 # that keep SSE within 1 % of a batch fit win 1.6 to 3 % and move a quarter to a third.
 CHURN_PER_GAIN: Final = 25.0
+# What a refit may move where nothing has changed (`benchmarks.noop`): nobody asks why.
+UPKEEP: Final = 0.05
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +47,19 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         that.
     smallest
         Share of the panel its smallest segment must have.
+    upkeep
+        Share of the panel up to which half the gain is enough: such a refit renews a scaling that
+        ages, and hardly anybody's segment.
     """
 
     gain: float = GAIN
     churn: float = 0.25
     smallest: float = 0.005
+    upkeep: float = UPKEEP
+
+    def is_upkeep(self, gain: float, moved: float) -> bool:
+        """Whether a refit may serve only because it moves so few: then no cooldown follows."""
+        return self.gain / 2 < gain <= self.gain and moved <= self.upkeep
 
     def objection(self, gain: float, moved: float, smallest: float, fewer: bool = False) -> str:
         """Return why a candidate may not serve; empty where it may.
@@ -59,8 +69,11 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fewer
             It has fewer segments, because the curve says so: it cannot win.
         """
-        if gain <= self.gain and not fewer:
-            return f"gain {gain:.1%} is not over {self.gain:.1%}"
+        least = self.gain / 2 if moved <= self.upkeep else self.gain
+        if gain <= least and not fewer:
+            return (
+                f"gain {gain:.1%} is not over {least:.1%} for moving {moved:.1%} of the customers"
+            )
         if moved > (most := max(self.churn, CHURN_PER_GAIN * gain)):
             return f"it would move {moved:.1%} of the customers, over {most:.1%}"
         if smallest < self.smallest:

@@ -319,7 +319,10 @@ class Trainer:
         if decision.objection:
             state = after_refusal(state, self._settings) if k_new != k_old else state
             return changed(state, refused=proposal)
-        return self._promote(state, model, proposal, day, panel)
+        promoted = self._promote(state, model, proposal, day, panel)
+        # A refit that is worth more must not wait for one that few customers noticed.
+        upkeep = self._settings.gate.is_upkeep(gain, moved)
+        return changed(promoted, refit_day=state.refit_day) if upkeep else promoted
 
     def _promote(
         self, state: TrainerState, model: Model, proposal: Proposal, day: int, panel: Panel

@@ -30,7 +30,7 @@ class TrainerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refit_days
         Days between checks whether a refit is worth it; 0 for never.
     cooldown_days
-        Days after a refit without another check.
+        Days after a refit, but for upkeep, without another check.
     min_panel
         Customers before the first model.
     panel_size
