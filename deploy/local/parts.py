@@ -64,6 +64,7 @@ class Redis:
     stop_patience_s = 10.0
     settings: ClassVar[Mapping[str, str]] = {
         "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction",
+        "auto-aof-rewrite-min-size": "512mb",
         "save": '""',
     }  # fmt: skip
 

@@ -248,9 +248,14 @@ class View:
         return self.partition.first_ms
 
     @property
+    def clock_ms(self) -> int:
+        """Event time the state stands at, epoch ms; 0 before the first event."""
+        return max(self.partition.clock_ms, 0)
+
+    @property
     def clock(self) -> pd.Timestamp:
-        """Event time the state stands at."""
-        return pd.Timestamp(max(self.partition.clock_ms, 0), unit="ms", tz="UTC")
+        """The same."""
+        return pd.Timestamp(self.clock_ms, unit="ms", tz="UTC")
 
     def distances(self, scaled: FloatArray) -> pd.DataFrame:
         """Squared distance of one scaled vector to every segment, nearest first."""

@@ -1,6 +1,8 @@
 """The API over a real Kafka and Redis says what it says over the state directory they came from."""
 
 import datetime as dt
+import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 from deploy.local.local_stack import LocalStack
+from redis.exceptions import RedisError
 from tests.api.fuzz import fuzz
 from tests.api.moved import moved
 from tests.api.served import Served, served, served_live, served_state
@@ -21,6 +24,7 @@ from tests.cli import feeds
 from tests.cli.commands import Place
 
 from segstream.api.live import LiveDesk, LiveReader, partition_of
+from segstream.api.sweeper import Sweeper
 from segstream.core.trainer_state import Command
 from segstream.settings import Settings
 
@@ -203,6 +207,36 @@ def test_generated_requests_are_answered_as_documented(both: Both) -> None:
     # Each of these opens clients of its own: tried one by one above.
     tried = fuzz(both.live, leave_out=frozenset(("erase", "recluster", "promote", "rollback")))
     assert len(tried) == len(ENDPOINTS) - 4
+
+
+def test_the_process_that_sweeps_comes_back(both: Both, stack: LocalStack) -> None:
+    """Killed, it is told of once; the next sweep starts another, which reads the same."""
+    sweeper = Sweeper(both.settings, stack.redis)
+    try:
+        before = sweeper.sweep([])
+        first = sweeper.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(OSError, match="has ended"):
+            sweeper.sweep([])
+        after = sweeper.sweep([])
+        assert sweeper.pid != first
+        assert [part.ids for part in after] == [part.ids for part in before]
+        assert sum(len(part.ids) for part in after) > 0
+    finally:
+        sweeper.close()
+    assert sweeper.pid is None
+
+
+def test_a_sweep_of_a_redis_that_is_away_says_what_it_met(both: Both) -> None:
+    """The error of the process is the caller's, who tries again; the process stays."""
+    sweeper = Sweeper(both.settings, "redis://127.0.0.1:1/0")
+    try:
+        with pytest.raises(RedisError):
+            sweeper.sweep([])
+        assert sweeper.pid is not None
+    finally:
+        sweeper.close()
 
 
 def test_a_redis_that_is_away_is_said_so(both: Both) -> None:

@@ -88,14 +88,23 @@ class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
             await self._client.close()
 
 
-def new_reader(settings: KafkaSettings) -> AIOKafkaConsumer:
-    """A consumer without a group, from the beginning of what it is assigned."""
+def new_reader(
+    settings: KafkaSettings, at_least_bytes: int = 1, wait_ms: int = 200
+) -> AIOKafkaConsumer:
+    """A consumer without a group, from the beginning of what it is assigned.
+
+    Parameters
+    ----------
+    at_least_bytes, wait_ms
+        A fetch is answered when the broker has so much, or after so long.
+    """
     reader = _Consumer(
         **connection(settings),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        fetch_max_wait_ms=200,
+        fetch_max_wait_ms=wait_ms,
+        fetch_min_bytes=at_least_bytes,
     )
     _gently(reader._client)
     return reader

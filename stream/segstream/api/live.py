@@ -25,7 +25,8 @@ from segstream.api.looks import HISTORY, Look, Texts
 from segstream.api.lookups import Found, Lookups
 from segstream.api.problems import ProblemError
 from segstream.api.records import Bench
-from segstream.api.sweep import SweptView, loaded, read_partition
+from segstream.api.sweep import SweptView
+from segstream.api.sweeper import Sweeper
 from segstream.api.tail import Tail
 from segstream.api.topics import ChangeTopic, ModelTopic
 from segstream.core.insights import InsightsTable
@@ -69,6 +70,7 @@ class LiveReader:
         self._names = settings.kafka.topics(settings.namespace)
         self._missing = {"models", "changes", "sweep"}
         self.redis: Redis
+        self._sweeper: Sweeper
         self.models = ModelTopic(settings.kafka, self._names)
 
     @contextlib.asynccontextmanager
@@ -78,6 +80,8 @@ class LiveReader:
             self._url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
         self._lookups = Lookups(self.redis)
+        self._sweeper = Sweeper(self._settings, self._url)
+        await asyncio.to_thread(self._sweeper.start)
         followed = {"models": self._models, "changes": self._changes, "sweep": self._sweeps}
         tasks = [
             asyncio.create_task(self._for_ever(name, follow)) for name, follow in followed.items()
@@ -87,6 +91,7 @@ class LiveReader:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.to_thread(self._sweeper.close)
             await asyncio.wait(tasks)
             await self.redis.aclose()
 
@@ -139,22 +144,15 @@ class LiveReader:
 
     async def sweep(self) -> Board:
         """Read everybody."""
-        settings, digest = self._settings, self._spec.spec.digest
-        numbers = range(settings.kafka.partitions)
-        reads = [await read_partition(self.redis, settings, digest, p) for p in numbers]
+        settings, spec = self._settings, self._spec
         raw = await self.redis.get(keys.insights(settings.namespace))
         table = msgspec.json.decode(cast("bytes", raw), type=InsightsTable) if raw else None
         models, trainer = self.models.models, self.models.trainer
         history = self.tail.page(None, _TAIL, newest=False)[0]
 
         def made() -> Board:
-            adopted = [self.models.get(read.adoption.number) for read in reads]
-            parts = [
-                loaded(settings, self._spec, read, model)
-                for read, model in zip(reads, adopted, strict=True)
-            ]
-            parts.sort(key=lambda part: -part.clock_ms)
-            view = SweptView(settings, parts, trainer, models, list(history), table)
+            parts = self._sweeper.sweep(models)
+            view = SweptView(settings, spec, parts, trainer, models, list(history), table)
             return Board(view, self._word, lambda: table)
 
         return await asyncio.to_thread(made)

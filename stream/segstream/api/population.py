@@ -142,7 +142,7 @@ def _freshness(view: View) -> list[Freshness]:
     segments, evaluated_ms = view.evaluations
     found = []
     for segment in np.unique(segments).tolist():
-        age_ms = max(view.partition.clock_ms, 0) - evaluated_ms[segments == segment]
+        age_ms = view.clock_ms - evaluated_ms[segments == segment]
         mean_s = float(np.maximum(age_ms, 0).mean()) / 1000
         found.append(Freshness(None if segment == at.NO_SEGMENT else segment, mean_s))
     return found

@@ -18,6 +18,37 @@ _STOP_S: Final = 5
 _CONNECTIONS: Final = 1000
 
 
+class Joined:
+    """A transport that sends what is written in one turn of the loop in one piece.
+
+    Uvicorn writes a response's head and body apart. Each is a call of the kernel and wakes the
+    client, who can do nothing with a head.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, piece: bytes) -> None:
+        """Send a piece with those that follow at once."""
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(piece)
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._written:
+            written, self._written = self._written, []
+            self._transport.write(b"".join(written))
+
+
 class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that closes a connection whose request does not come to the end of its head.
 
@@ -32,7 +63,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Wait for a first request."""
-        super().connection_made(transport)
+        joined: Any = Joined(transport, self.loop)
+        super().connection_made(joined)
         self._wait()
 
     def on_message_begin(self) -> None:

@@ -1,10 +1,12 @@
 """All customers out of Redis: read partition by partition, joined as one view.
 
 Each partition is read while its worker goes on, so it is as of some moment of the reading; the
-aggregates made of it are, too.
+aggregates made of it are, too. A partition is laid out in memory only to take what a view needs
+of it: `segstream.api.sweeper` does that in a process of its own.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, cast
 
@@ -67,10 +69,61 @@ async def read_partition(redis: Redis, settings: Settings, digest: str, number: 
     return Read(held.meta, held.adoption, found)
 
 
-def loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | None) -> Partition:
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a view needs of a partition's customers, in the order of their first events.
+
+    Attributes
+    ----------
+    raw, scaled : shape (n, F), as of the last evaluation
+    heads : shape (n, H), fixed columns
+    evaluations
+        Segment and last evaluation (epoch ms); shapes (n,).
+    recent
+        Rows of `segstream.core.recent.recent_days`; None where the spec does not measure it.
+    clock_ms, first_ms
+        Event time, epoch ms; -1 before the first event.
+    """
+
+    ids: list[str]
+    raw: FloatArray
+    scaled: FloatArray
+    heads: IntArray
+    evaluations: tuple[IntArray, IntArray]
+    recent: IntArray | None
+    clock_ms: int
+    first_ms: int
+
+
+async def sweep(
+    redis: Redis, settings: Settings, spec: CompiledSpec, models: Sequence[Model]
+) -> list[Swept]:
+    """Read everybody, the partition with the largest clock first."""
+    known = {model.number: model for model in models}
+    found = []
+    for number in range(settings.kafka.partitions):
+        read = await read_partition(redis, settings, spec.spec.digest, number)
+        model = known.get(read.adoption.number)
+        found.append(swept(_loaded(settings, spec, read, model)))
+    return sorted(found, key=lambda one: -one.clock_ms)
+
+
+def swept(partition: Partition) -> Swept:
+    """Take what a view needs."""
+    ids, rows = partition.living()
+    raw, scaled = partition.evaluate(rows)
+    bought = bought_of(partition.spec)
+    known = bought is not None and bought.slot is not None
+    return Swept(
+        ids, raw, scaled, partition.head(rows), evaluations(partition),
+        partition.recent_days(rows, bought) if bought is not None and known else None,
+        partition.clock_ms, partition.first_ms,
+    )  # fmt: skip
+
+
+def _loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | None) -> Partition:
     """Lay a partition out in memory, under the model it has adopted."""
-    encoder = ChangeEncoder(settings.namespace, spec.spec.names)
-    partition = Partition(spec, policy_of(settings), ColumnBuilder(spec, None, 1), encoder, b"")
+    partition = _empty(settings, spec)
     # The day's totals are the worker's business.
     meta: Any = read.meta
     partition.load(PartitionMeta(
@@ -80,21 +133,27 @@ def loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | No
     return partition
 
 
+def _empty(settings: Settings, spec: CompiledSpec) -> Partition:
+    encoder = ChangeEncoder(settings.namespace, spec.spec.names)
+    return Partition(spec, policy_of(settings), ColumnBuilder(spec, None, 1), encoder, b"")
+
+
 class SweptView(View):
     """A view of several partitions; there is no ledger but of the last days.
 
     Parameters
     ----------
-    partitions
+    parts
         At least one, the one with the largest clock first.
     """
 
     def __init__(
-        self, settings: Settings, partitions: Sequence[Partition], trainer: TrainerState,
-        models: list[Model], changes: list[bytes], counted: InsightsTable | None = None,
+        self, settings: Settings, spec: CompiledSpec, parts: Sequence[Swept],
+        trainer: TrainerState, models: list[Model], changes: list[bytes],
+        counted: InsightsTable | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(settings, partitions[0], trainer, models, b"", changes)
-        self._partitions = partitions
+        super().__init__(settings, _empty(settings, spec), trainer, models, b"", changes)
+        self._parts = parts
         self._counted = counted
         self._bought = bought_of(self.spec)
 
@@ -122,12 +181,12 @@ class SweptView(View):
         if not self.keeps_recent or bought is None or bought.slot is None:
             return ledger_frame(NO_LEDGER)
         found, base = [], 0
-        for partition in self._partitions:
-            rows = partition.living()[1]
-            days = partition.recent_days(rows, bought)
-            days[:, R_ROW] += base
-            found.append(days)
-            base += len(rows)
+        for part in self._parts:
+            if part.recent is not None:
+                days = part.recent.copy()
+                days[:, R_ROW] += base
+                found.append(days)
+            base += len(part.ids)
         last_hour = self.heads[:, layout_of(self.spec).slots + 2 * bought.slot + 1]
         last_day = np.where(last_hour == at.NEVER, -1, last_hour // HOURS_PER_DAY)
         return ledger_frame(recent_ledger(np.concatenate(found), last_day))
@@ -145,19 +204,22 @@ class SweptView(View):
         return self.models[-1] if self.models else None
 
     @property
+    def clock_ms(self) -> int:
+        """See `View.clock_ms`: the largest."""
+        return max(self._parts[0].clock_ms, 0)
+
+    @property
     def first_ms(self) -> int:
         """Time of the first event of any partition."""
-        known = [p.first_ms for p in self._partitions if p.first_ms >= 0]
+        known = [part.first_ms for part in self._parts if part.first_ms >= 0]
         return min(known, default=-1)
 
     @cached_property
     def vectors(self) -> tuple[list[str], FloatArray, FloatArray]:
         """See `View.vectors`: partition after partition."""
-        each = [partition.living() for partition in self._partitions]
-        values = [p.evaluate(rows) for p, (_, rows) in zip(self._partitions, each, strict=True)]
-        ids = [customer_id for some, _ in each for customer_id in some]
-        raw, scaled = (np.concatenate(columns) for columns in zip(*values, strict=True))
-        return ids, raw, scaled
+        ids = [customer_id for part in self._parts for customer_id in part.ids]
+        raw = np.concatenate([part.raw for part in self._parts])
+        return ids, raw, np.concatenate([part.scaled for part in self._parts])
 
     @cached_property
     def slots(self) -> IntArray:
@@ -167,10 +229,10 @@ class SweptView(View):
     @cached_property
     def heads(self) -> IntArray:
         """See `View.heads`."""
-        return np.concatenate([p.head(p.living()[1]) for p in self._partitions])
+        return np.concatenate([part.heads for part in self._parts])
 
     @cached_property
     def evaluations(self) -> tuple[IntArray, IntArray]:
         """See `View.evaluations`."""
-        segments, evaluated = zip(*map(evaluations, self._partitions), strict=True)
+        segments, evaluated = zip(*(part.evaluations for part in self._parts), strict=True)
         return np.concatenate(segments), np.concatenate(evaluated)

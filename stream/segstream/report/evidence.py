@@ -84,7 +84,7 @@ def evidence_of(view: View, customer_word: str) -> Evidence:
     """Lay a view out."""
     customers = view.customers
     ids = customers["customer_id"].tolist()
-    clock_ms = max(view.partition.clock_ms, 0)
+    clock_ms = view.clock_ms
     moves = moves_of(view.changes, ids, clock_ms)
     measured = spend_measure(view.spec) is not None
     model = view.model
