@@ -28,9 +28,10 @@ from segstream.api.records import Bench
 from segstream.api.sweep import SweptView
 from segstream.api.sweeper import Sweeper
 from segstream.api.tail import Tail
-from segstream.api.topics import ChangeTopic, ModelTopic
+from segstream.api.topics import ChangeTopic, CommandTopic, ModelTopic
 from segstream.core.insights import InsightsTable
 from segstream.core.spec import CompiledSpec
+from segstream.core.trainer_state import Command, changed
 from segstream.errors import SegstreamError
 from segstream.settings import Settings, compile_spec, policy_of
 
@@ -68,7 +69,8 @@ class LiveReader:
         self._lenses: dict[int, Lens] = {0: Lens(self._spec, None)}
         self._outages = Outages(LOG)
         self._names = settings.kafka.topics(settings.namespace)
-        self._missing = {"models", "changes", "sweep"}
+        self._missing = {"models", "commands", "changes", "sweep"}
+        self._commands: tuple[Command, ...] = ()
         self.redis: Redis
         self._sweeper: Sweeper
         self.models = ModelTopic(settings.kafka, self._names)
@@ -82,7 +84,10 @@ class LiveReader:
         self._lookups = Lookups(self.redis)
         self._sweeper = Sweeper(self._settings, self._url)
         await asyncio.to_thread(self._sweeper.start)
-        followed = {"models": self._models, "changes": self._changes, "sweep": self._sweeps}
+        followed = {
+            "models": self._models, "commands": self._orders, "changes": self._changes,
+            "sweep": self._sweeps,
+        }  # fmt: skip
         tasks = [
             asyncio.create_task(self._for_ever(name, follow)) for name, follow in followed.items()
         ]
@@ -120,6 +125,17 @@ class LiveReader:
         finally:
             await topic.stop()
 
+    async def _orders(self) -> None:
+        topic = CommandTopic(self._settings.kafka, self._names)
+        try:
+            await topic.start()
+            while True:
+                self._commands = topic.waiting
+                self._works("commands")
+                await topic.follow()
+        finally:
+            await topic.stop()
+
     async def _changes(self) -> None:
         self.tail.clear()
         topic = ChangeTopic(self._settings.kafka, self._names, self.tail, _TAIL)
@@ -134,7 +150,7 @@ class LiveReader:
     # ---- the population ----------------------------------------------------------------
 
     async def _sweeps(self) -> None:
-        while self._missing & {"models", "changes"}:
+        while self._missing & {"models", "commands", "changes"}:
             await asyncio.sleep(_WAIT_S)
         while True:
             began = time.monotonic()
@@ -148,6 +164,7 @@ class LiveReader:
         raw = await self.redis.get(keys.insights(settings.namespace))
         table = msgspec.json.decode(cast("bytes", raw), type=InsightsTable) if raw else None
         models, trainer = self.models.models, self.models.trainer
+        trainer = changed(trainer, commands=(*trainer.commands, *self._commands))
         history = self.tail.page(None, _TAIL, newest=False)[0]
 
         def made() -> Board:

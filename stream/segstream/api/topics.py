@@ -1,4 +1,4 @@
-"""What the API follows on Kafka: models with the trainer's state, and the changes."""
+"""What the API follows on Kafka: models with the trainer's state, its commands, the changes."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka_clients import new_reader
+from segstream.adapters.kafka_commands import CommandBook
 from segstream.adapters.kafka_models import STATE_KEY, Record, follow_topic, read_topic
 from segstream.api.tail import Tail
 from segstream.core.model import Model
-from segstream.core.trainer_state import TrainerLife, TrainerState
+from segstream.core.trainer_state import Command, TrainerLife, TrainerState
 from segstream.errors import StateError
 from segstream.kafka_settings import KafkaSettings, TopicNames
 
@@ -66,6 +67,37 @@ class ModelTopic:
         else:
             model = msgspec.json.decode(record.value, type=Model)
             self._models[model.number] = model
+
+
+class CommandTopic:
+    """Commands on their way to the trainer; those it has taken are in its state."""
+
+    def __init__(self, settings: KafkaSettings, names: TopicNames) -> None:
+        self._reader = new_reader(settings)
+        self._topic = names.evidence
+        self._book = CommandBook()
+
+    @property
+    def waiting(self) -> tuple[Command, ...]:
+        """The oldest first."""
+        return self._book.waiting
+
+    async def start(self) -> None:
+        """Read to the end."""
+        await self._reader.start()
+        await check_topic(self._reader, self._topic)
+        await read_topic(self._reader, self._topic, self._note)
+
+    async def follow(self) -> None:
+        """Take what has come since."""
+        await follow_topic(self._reader, self._topic, self._note)
+
+    async def stop(self) -> None:
+        """Close the reader."""
+        await self._reader.stop()
+
+    def _note(self, record: Record) -> None:
+        self._book.note(record)
 
 
 class ChangeTopic:
