@@ -187,7 +187,7 @@ def test_churn_over_the_budget_is_refused() -> None:
     assert gate.objection(0.015, 0.37, 0.1) == ""
     assert "would move 38.0%" in gate.objection(0.015, 0.38, 0.1)
     assert "smallest segment" in gate.objection(0.5, 0.1, 0.001)
-    assert "not over 1.0%" in gate.objection(0.01, 0.06, 0.1)
+    assert "not over 1.00%" in gate.objection(0.01, 0.06, 0.1)
 
 
 def test_upkeep_needs_half_the_gain() -> None:
@@ -195,10 +195,10 @@ def test_upkeep_needs_half_the_gain() -> None:
     gate = Gate()
     assert gate.objection(0.006, 0.05, 0.1) == ""
     assert gate.objection(0.005, 0.05, 0.1) == (
-        "gain 0.5% is not over 0.5% for moving 5.0% of the customers"
+        "gain 0.50% is not over 0.50% for moving 5.0% of the customers"
     )
-    assert "not over 1.0% for moving 5.1%" in gate.objection(0.006, 0.051, 0.1)
-    assert "not over 1.0% for moving 0.1%" in Gate(upkeep=0.0).objection(0.006, 0.001, 0.1)
+    assert "not over 1.00% for moving 5.1%" in gate.objection(0.006, 0.051, 0.1)
+    assert "not over 1.00% for moving 0.1%" in Gate(upkeep=0.0).objection(0.006, 0.001, 0.1)
 
 
 def test_after_upkeep_the_next_check_comes_within_a_week() -> None:

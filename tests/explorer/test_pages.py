@@ -141,7 +141,7 @@ def test_a_refused_candidate_is_shown_and_promoted(tmp_path: Path) -> None:
         closing(Api(address(api), api.operate)) as operator,
     ):
         drawn = opened("model", operator)
-        assert "is not over 22.0%" in words(drawn)
+        assert "is not over 22.00%" in words(drawn)
         press(drawn, "Promote the refused candidate")
         assert operator.get("models")["commands"] == []
         press(drawn, "Yes, do it")

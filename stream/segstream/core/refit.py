@@ -72,7 +72,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         least = self.gain / 2 if moved <= self.upkeep else self.gain
         if gain <= least and not fewer:
             return (
-                f"gain {gain:.1%} is not over {least:.1%} for moving {moved:.1%} of the customers"
+                f"gain {gain:.2%} is not over {least:.2%} for moving {moved:.1%} of the customers"
             )
         if moved > (most := max(self.churn, CHURN_PER_GAIN * gain)):
             return f"it would move {moved:.1%} of the customers, over {most:.1%}"
