@@ -182,7 +182,7 @@ def judged(
         sum(c < at for c in calls),
         recovered(later, at, before),
         shown(plan) if drifts else 0,
-        sum(d.taken != "no" and d.day - begins >= at for d in state.decisions),
+        sum(c >= at for c in checks) if drifts else len(checks),
         named(scenario, plan, state, days),
     )
 

@@ -29,6 +29,8 @@ class Outcome:
         Detector calls before the drift, or all of them where there is none.
     recovered
         Until ARI is back at 0.9 of its level before; None for never.
+    reclusters
+        Since the drift, or all of them where there is none.
     shown
         Until everybody has changed and the longest window holds only the new behaviour: no earlier
         do the features show what is planted.

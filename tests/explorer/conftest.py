@@ -42,7 +42,7 @@ def streamed(folder: Path, days: int) -> Place:
 def with_a_refused_candidate(folder: Path) -> Place:
     """Stream the shop up to a day on which the gate has refused a candidate."""
     # A gate that wants more than the candidate of this shop wins on its second day.
-    settings = msgspec.convert({"model": {"gate": {"gain": 0.22}}}, Settings)
+    settings = msgspec.convert({"model": {"gate": {"gain": 0.22, "upkeep": 0.0}}}, Settings)
     until_ms = feeds.START_MS + _CUT_DAYS * feeds.DAY_MS
     lines = feeds.lines([e for e in events(days=200) if e["ts"] < until_ms])
     shop = Place(folder)
