@@ -30,6 +30,7 @@ from typing import Final, NoReturn
 import msgspec
 import numpy as np
 
+from segstream.adapters.outages import ended
 from segstream.adapters.redis_store import (
     Adoption,
     LogBatch,
@@ -209,12 +210,11 @@ class PartitionWorker:
 
     async def _abandon(self) -> None:
         """Leave what is under way as it is: the next claim settles it."""
-        if self._published is not None:
-            self._published.cancel()
-            await asyncio.wait([self._published])
-            if not self._published.cancelled():
-                self._published.exception()  # seen
-        await self._tasks.publisher.stop()
+        try:
+            if self._published is not None:
+                await ended(self._published)
+        finally:
+            await self._tasks.publisher.stop()
 
     async def _step(self) -> None:
         if self.waits:

@@ -21,7 +21,7 @@ from mode import Service
 
 from segstream.adapters.kafka_clients import connection
 from segstream.adapters.kafka_worker import WorkerOptions
-from segstream.adapters.outages import LastExit, Outages, cancelled, pause_s
+from segstream.adapters.outages import LastExit, Outages, pause_s
 from segstream.adapters.permissions import Needs, check_permissions
 from segstream.kafka_settings import KafkaSettings
 from segstream.logs import Format, logging_config, quiet_clients
@@ -104,7 +104,8 @@ def _hosted(role: Role, failures: list[Exception]) -> type[Service]:
                 _fail(failures, error)
 
         async def on_stop(self) -> None:
-            await cancelled(self._life)
+            self._life.cancel()  # once: a second one would cut the end of its batches short
+            await asyncio.wait([self._life])
 
     return Hosted
 

@@ -183,7 +183,8 @@ class KafkaInsights:
     async def _tell(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
         """Commit offsets for those who watch the group's lag; nothing waits for them."""
         with contextlib.suppress(KafkaError, TimeoutError):
-            await asyncio.wait_for(consumer.commit(offsets), _TELL_S)
+            async with asyncio.timeout(_TELL_S):
+                await consumer.commit(offsets)
 
     def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         position = records[-1].offset + 1

@@ -156,7 +156,8 @@ class PartitionLog:
         """
         if not self.buffer.runs:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.buffer.arrived.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self.buffer.arrived.wait()
         if 0 <= self._fetched < self._next:
             raise self._changed(f"it was read up to {self._next}, now up to {self._fetched}")
         taken = self.buffer.take(max_bytes)

@@ -97,7 +97,8 @@ class ModelBoard:
     async def news(self, patience_s: float) -> None:
         """Wait until something comes, or so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self._news.wait()
 
     def at(self, minute: int) -> Model | None:
         """The model to use from an instant on: the newest that was made for it or an earlier one.

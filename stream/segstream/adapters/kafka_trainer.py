@@ -25,7 +25,7 @@ from segstream.adapters.kafka_models import (
     model_key,
     read_topic,
 )
-from segstream.adapters.outages import AWAY, Outages, cancelled, pause_s
+from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, check_permissions, trainer_needs
 from segstream.adapters.playbook_files import named_playbook
 from segstream.adapters.trainer_gauges import clear_state, count_day, set_state
@@ -125,14 +125,14 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _close_member(self) -> None:
         for task in (self._active, self._heart):
             if task is not None:
-                await cancelled(task)
+                await ended(task)
         await self._member.stop()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Stand by."""
         del revoked
         if self._active is not None:
-            await cancelled(self._active)
+            await ended(self._active)
             self._active = None
             clear_state(self._metrics)
 
@@ -173,8 +173,10 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
                 for day in book.closed_after(life.day):
                     life = await self._close(producer, life, day, book, orders)
         finally:
-            await reader.stop()
-            await abandon(producer)
+            try:
+                await reader.stop()
+            finally:
+                await abandon(producer)
 
     async def _read_life(self, reader: Any) -> TrainerLife:
         found = [TrainerLife()]

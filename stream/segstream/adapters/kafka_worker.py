@@ -26,7 +26,7 @@ from segstream.adapters.kafka_log import PartitionLog
 from segstream.adapters.kafka_models import ModelBoard, follow_topic, read_topic
 from segstream.adapters.kafka_publisher import PartitionPublisher
 from segstream.adapters.kafka_source import SourceTopic
-from segstream.adapters.outages import AWAY, Outages, cancelled, pause_s
+from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, worker_needs
 from segstream.adapters.redis_store import RedisStore, check_server, connect, erase_key
 from segstream.adapters.worker_gauges import (
@@ -142,7 +142,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._joined = True
         works = (self._poll(), self._clocks.share(self._redis), self._source.watch(), self._gauge())
         for work in works:
-            self._parts.push_async_callback(cancelled, asyncio.create_task(self._guard(work)))
+            self._parts.push_async_callback(ended, asyncio.create_task(self._guard(work)))
 
     async def _start_models(self) -> None:
         """Read the models topic to its end now, and follow it."""
@@ -150,7 +150,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         read = asyncio.Event()
         following = asyncio.create_task(self._guard(self._follow_models(read)))
-        self._parts.push_async_callback(cancelled, following)
+        self._parts.push_async_callback(ended, following)
         ready = asyncio.create_task(read.wait())
         waits: list[asyncio.Future[Any]] = [ready, cast("Any", self._failed)]
         try:
@@ -223,7 +223,7 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _close(self) -> None:
         if self._running:
-            await asyncio.gather(*map(cancelled, self._running.values()))
+            await asyncio.gather(*map(ended, self._running.values()))
         await self._parts.aclose()
 
     async def _guard(self, work: Any) -> None:
@@ -242,13 +242,17 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
     # ---- group -------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Abandon what is under way: it is free, the position tells."""
+        """Abandon what is under way: it is free, the position tells.
+
+        All at once: until the last has ended this member does not join the others again.
+        """
         for tp in revoked:
-            task = self._running.pop(tp, None)
-            self._workers.pop(tp, None)
             self._logs.pop(tp, None)
-            if task is not None:
-                await cancelled(task)
+            worker = self._workers.pop(tp, None)
+            if worker is not None:  # it ends with its batch where its cancellation is swallowed
+                worker.stop()
+        tasks = [self._running.pop(tp) for tp in revoked if tp in self._running]
+        await asyncio.gather(*map(ended, tasks))
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Start a task per partition; nothing is polled for it before its claim."""

@@ -54,15 +54,8 @@ def pause_s(attempt: int) -> float:
     return min(most, least * 2.0 ** min(attempt, 16)) * (0.5 + random.random())  # noqa: S311
 
 
-async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended, whatever became of it."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # seen
-
-
-# aiokafka swallows a cancellation that comes while it starts or closes.
+# A library may swallow a cancellation: aiokafka one that comes while it starts or closes; redis-py
+# one that comes just as its write is done, by `asyncio.wait_for` of Python 3.11.
 _CANCEL_S: Final = 1.0
 
 

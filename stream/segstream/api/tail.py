@@ -142,7 +142,8 @@ class Tail:
     async def news(self, patience_s: float) -> bool:
         """Wait for a change, or so long; whether there is one."""
         try:
-            await asyncio.wait_for(self._news.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self._news.wait()
         except TimeoutError:
             return False
         return True
