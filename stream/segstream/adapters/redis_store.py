@@ -1,13 +1,14 @@
 """The store on Redis: one partition, one plain connection, every batch one MULTI.
 
-Commits are compare-and-set: WATCH the meta hash, check epoch, batch and offset, then MULTI. They
-are never retried: a commit whose answer is lost is settled by the next claim, which reads whether
-it happened.
+Commits are compare-and-set: WATCH the meta hash, check epoch and batch, then MULTI. They are never
+retried: a commit whose answer is lost is settled by the next claim, which reads whether it
+happened.
 """
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError, WatchError
 
 from segstream.adapters import redis_keys as keys
+from segstream.adapters.redis_watch import Command, WatchedHash
 from segstream.core.partition import PartitionMeta, StoredRecord
 from segstream.core.stored import StoredRows
 from segstream.errors import FencedError, StateError
@@ -26,9 +28,8 @@ from segstream.ports import Outbox, PanelBlock
 RECENT_CLAIM_MS: Final = 60_000
 # Replies of about a megabyte: long enough to be cheap, short enough not to stall the loop.
 _READ_KEYS: Final = 4_000
-# WATCH, HGETALL, TIME, MULTI to EXEC; and WATCH, HMGET, MULTI to EXEC.
+# WATCH, HGETALL, TIME, MULTI to EXEC.
 _CLAIM_TRIPS: Final = 4
-_COMMIT_TRIPS: Final = 3
 
 
 class Adoption(msgspec.Struct, frozen=True):
@@ -173,6 +174,7 @@ class RedisStore:
         self._meta = keys.meta(namespace, partition)
         self._panel = keys.panel(namespace, partition)
         self._records = keys.record(namespace, partition, "").encode()
+        self._watched = WatchedHash(redis, self._meta, (keys.EPOCH, keys.BATCH))
         self._epoch = 0
         self.trips = {"claim": 0, "load": 0, "commit": 0}
         self.read_bytes = self.written_bytes = 0
@@ -259,7 +261,7 @@ class RedisStore:
         return found
 
     def _key(self, customer_id: str) -> bytes:
-        return self._records + customer_id.encode("utf-8", "surrogatepass")
+        return self._records + _id_bytes(customer_id)
 
     async def panel(self) -> list[PanelBlock]:
         """Panel blocks of the open day."""
@@ -279,51 +281,48 @@ class RedisStore:
         FencedError
             Somebody else has claimed since, or the outcome is not known: claim again.
         """
+        before_trips = self._watched.trips
         try:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(self._meta)
-                epoch, n = await pipe.hmget(self._meta, [keys.EPOCH, keys.BATCH])
-                if int(epoch or 0) != self._epoch or int(n or 0) != before:
-                    raise self._lost(f"epoch {epoch!r} and batch {n!r} are not mine")
-                pipe.multi()  # type: ignore[no-untyped-call]
-                self._write(pipe, batch)
-                await pipe.execute()
-                self.trips["commit"] += _COMMIT_TRIPS
-        except (WatchError, RedisError, OSError) as error:
+            epoch, n = await self._watched.read()
+            if int(epoch or 0) != self._epoch or int(n or 0) != before:
+                raise self._lost(f"epoch {epoch!r} and batch {n!r} are not mine")
+            await self._watched.execute(self._commands(batch))
+        except (RedisError, OSError) as error:
             raise self._lost(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.trips["commit"] += self._watched.trips - before_trips
 
-    def _write(self, pipe: Any, batch: LogBatch) -> None:
+    def _commands(self, batch: LogBatch) -> list[Command]:
+        """What writes a batch."""
+        commands: list[Command] = []
         # An id may end and begin anew within one batch.
         for turn, customer_id in batch.ended:
-            pipe.delete(self._key(customer_id))
-            pipe.lrem(self._roster(turn), 1, customer_id.encode("utf-8", "surrogatepass"))
+            commands.append(("DEL", self._key(customer_id)))
+            commands.append(("LREM", self._roster(turn), 1, _id_bytes(customer_id)))
         if batch.records:
             stored = StoredRows.of(batch.records)
-            pipe.mset(dict(zip(map(self._key, stored.ids), stored.blobs(), strict=True)))
+            pairs = zip(map(self._key, stored.ids), stored.blobs(), strict=True)
+            commands.append(("MSET", *chain.from_iterable(pairs)))
         rosters: dict[int, list[bytes]] = {}
         for turn, customer_id in batch.new:
-            rosters.setdefault(turn, []).append(customer_id.encode("utf-8", "surrogatepass"))
-        for turn, ids in rosters.items():
-            pipe.rpush(self._roster(turn), *ids)
+            rosters.setdefault(turn, []).append(_id_bytes(customer_id))
+        commands += [("RPUSH", self._roster(turn), *ids) for turn, ids in rosters.items()]
         if batch.new_day:
-            pipe.delete(self._panel)
+            commands.append(("DEL", self._panel))
         if batch.panel.keys:
-            pipe.rpush(self._panel, msgspec.msgpack.encode(batch.panel))
+            commands.append(("RPUSH", self._panel, msgspec.msgpack.encode(batch.panel)))
         outbox = msgspec.msgpack.encode(batch.outbox)
         self.written_bytes += len(outbox) + len(StoredRows.of(batch.records).payload)
-        pipe.hset(
-            self._meta,
-            mapping=_fields(
-                {
-                    keys.BATCH: batch.n,
-                    keys.OFFSET: batch.offset,
-                    keys.STATE: msgspec.msgpack.encode(batch.meta),
-                    keys.MODEL: msgspec.msgpack.encode(batch.adoption),
-                    keys.OUTBOX: outbox,
-                    keys.WATCH: batch.watch,
-                }
-            ),
-        )
+        fields: dict[bytes, bytes | int] = {
+            keys.BATCH: batch.n,
+            keys.OFFSET: batch.offset,
+            keys.STATE: msgspec.msgpack.encode(batch.meta),
+            keys.MODEL: msgspec.msgpack.encode(batch.adoption),
+            keys.OUTBOX: outbox,
+            keys.WATCH: batch.watch,
+        }
+        commands.append(("HSET", self._meta, *chain.from_iterable(fields.items())))
+        return commands
 
     def _roster(self, turn: int) -> str:
         return keys.roster(self._namespace, self._partition, turn)
@@ -335,6 +334,10 @@ class RedisStore:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+
+def _id_bytes(customer_id: str) -> bytes:
+    return customer_id.encode("utf-8", "surrogatepass")
 
 
 def _fields(values: dict[bytes, object]) -> Any:

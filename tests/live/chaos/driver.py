@@ -27,6 +27,7 @@ from segstream.adapters.kafka_log import PartitionLog
 from segstream.adapters.kafka_publisher import PartitionPublisher
 from segstream.adapters.kafka_worker import KafkaWorker, WorkerOptions
 from segstream.adapters.redis_store import LogBatch, LogOutbox, PartitionClaim, RedisStore
+from segstream.adapters.redis_watch import Command
 from segstream.core.model import Model
 from segstream.errors import SegstreamError
 from segstream.settings import Settings
@@ -63,13 +64,14 @@ class KilledStore(RedisStore):
         await super().commit(batch, before)
         past("batch 4|5")
 
-    def _write(self, pipe: Any, batch: LogBatch) -> None:
-        super()._write(pipe, batch)
+    def _commands(self, batch: LogBatch) -> list[Command]:
+        commands = super()._commands(batch)
         past("inside batch 4")
         PASSED["lose"] += 1
         if PASSED["lose"] == JOB.get("lose"):
-            wire = pipe.connection._writer.get_extra_info("socket")
+            wire = self._watched.wire._writer.get_extra_info("socket")
             socket.socket(fileno=os.dup(wire.fileno())).shutdown(socket.SHUT_RD)
+        return commands
 
 
 class KilledPublisher(PartitionPublisher):
