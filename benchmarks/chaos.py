@@ -22,6 +22,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,8 +78,8 @@ class Chaos:
         }
         self._bag: list[str] = []
 
-    def act(self, place: Place, roles: Roles) -> None:
-        """Do one thing that must not matter, and wait until batches are published again."""
+    def act(self, place: Place, roles: Roles, clock_minute: int) -> None:
+        """Do one thing that must not matter, and wait until every partition goes on or is done."""
         if not self._bag:  # every kind comes, in a drawn order
             self._bag = [*self._acts, "worker"]
             self._rng.shuffle(self._bag)
@@ -87,7 +88,8 @@ class Chaos:
         before = _batches(place)
         begun = time.monotonic()
         self._acts[kind](place, roles)
-        until(lambda: _goes_on(place, before), TAKEOVER_S, roles.check, place.where)
+        goes_on = partial(_goes_on, place, before, clock_minute)
+        until(goes_on, TAKEOVER_S, roles.check, place.where)
         self._report.kills[kind] += 1
         self._report.recovered(kind, time.monotonic() - begun)
 
@@ -164,7 +166,7 @@ def _episode(
     with _roles(place, folder) as roles:
         until(lambda: sum(_batches(place).values()) > 20, DRAIN_S, roles.check)
         while report.kills.total() < kills and place.missing(told.clock_minute):
-            chaos.act(place, roles)
+            chaos.act(place, roles, told.clock_minute)
         place.wait(told.clock_minute, DRAIN_S, roles.check)
         differences = place.outcome().differences(told)
     report.differences += [f"episode {report.episodes}: {one}" for one in differences]
@@ -193,10 +195,13 @@ def _batches(place: Place) -> dict[int, int]:
         return {}
 
 
-def _goes_on(place: Place, before: dict[int, int]) -> bool:
-    """Whether every partition has committed a batch since, which waits for the one before."""
-    now = _batches(place)
-    return bool(now) and all(n > before.get(p, 0) + 1 for p, n in now.items())
+def _goes_on(place: Place, before: dict[int, int], clock_minute: int) -> bool:
+    """Whether every partition has committed a batch since, which waits for the one before.
+
+    One whose log is done has nothing to commit but its place, every five seconds.
+    """
+    now, waiting = _batches(place), place.missing(clock_minute)
+    return bool(now) and all(n > before.get(p, 0) + 1 or p not in waiting for p, n in now.items())
 
 
 def main() -> int:

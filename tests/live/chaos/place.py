@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 from redis import Redis
 from redis.exceptions import RedisError
@@ -127,7 +128,7 @@ class Place:
         until(lambda: not self.missing(clock_minute), patience_s, alive, self.where)
 
     def missing(self, clock_minute: int) -> list[int]:
-        """Partitions that are not done; all of them while Redis does not answer."""
+        """Partitions that are not done; all of them while Redis or the broker does not answer."""
         ends = Counter(dict.fromkeys(self.partitions, 0))
         for sent in self.sent:
             ends[sent.partition] = max(ends[sent.partition], sent.offset + 1)
@@ -138,7 +139,10 @@ class Place:
         waiting = [p for p in self.partitions if not _done(metas[p], ends[p], clock_minute)]
         if waiting:
             return waiting
-        published = self.published()
+        try:
+            published = self.published()
+        except KafkaError:
+            return list(self.partitions)
         return [
             p for p in self.partitions
             if _outbox(metas[p]) != LogOutbox() and published[p] < int(metas[p][redis_keys.BATCH])
