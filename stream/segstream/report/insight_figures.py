@@ -28,7 +28,7 @@ class Bought:
 
 
 def likelihood_figure(rows: Sequence[Bought], segment: str, colour: str) -> go.Figure:
-    """A dot with its 95 % interval for the segment, a ring for all customers."""
+    """A dot with its 95 % interval for the segment, a ring for everybody."""
     fig = figure(90 + 34 * max(1, len(rows)))
     labels = [short(row.name) for row in rows]
     fig.add_trace(
@@ -43,12 +43,12 @@ def likelihood_figure(rows: Sequence[Bought], segment: str, colour: str) -> go.F
     )  # fmt: skip
     fig.add_trace(
         go.Scatter(
-            y=labels, x=[row.everybody for row in rows], mode="markers", name="all customers",
+            y=labels, x=[row.everybody for row in rows], mode="markers", name="everybody",
             marker={"size": 10, "color": MUTED, "symbol": "circle-open", "line": {"width": 2}},
-            hovertemplate="%{y}, all customers: %{x:.1%}<extra></extra>",
+            hovertemplate="%{y}, everybody: %{x:.1%}<extra></extra>",
         )
     )  # fmt: skip
-    fig.update_xaxes(tickformat=".0%", rangemode="tozero", title="customers who bought it")
+    fig.update_xaxes(tickformat=".0%", rangemode="tozero", title="share who bought it")
     # Else a product whose name is a number stands where the number is.
     fig.update_yaxes(autorange="reversed", type="category")
     return fig
@@ -90,7 +90,8 @@ def shares_figure(
                 hovertemplate=f"%{{y}}, {short(value)}: %{{x:.1%}}<extra></extra>",
             )
         )  # fmt: skip
-    fig.update_xaxes(tickformat=".0%", range=[0, 1])
+    # Room for the last label, which would be cut off at the edge.
+    fig.update_xaxes(tickformat=".0%", range=[0, 1.04], dtick=0.2)
     fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
     fig.update_layout(showlegend=True, legend={"traceorder": "normal"})
     return fig

@@ -99,5 +99,5 @@ def distribution_figure(
                 hovertemplate="about %{x:,.3~g}: %{y:.1%}<extra></extra>",
             )
         )  # fmt: skip
-    fig.update_yaxes(tickformat=".0%", title="share of customers")
+    fig.update_yaxes(tickformat=".0%", title="share")
     return fig

@@ -63,7 +63,7 @@ def trust_lines(s: Summary) -> list[str]:
     if s.silence.days_median is not None:
         lines.append(
             f"A regular who falls silent (15+ orders in 91 days before) drops after "
-            f"{s.silence.days_median:.0f} days (median of {s.silence.spells:,})."
+            f"{s.silence.days_median:.0f} days (median of {s.silence.spells:,} such silences)."
         )
     return lines
 

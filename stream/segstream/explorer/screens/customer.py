@@ -157,7 +157,7 @@ def _features(found: Answer) -> None:
     rows = [
         (text(f["label"]), text(f["text"]), text(f["population_text"])) for f in found["features"]
     ]
-    html(table(("feature", "value", "all customers (mean)"), rows, numbers=(1, 2)))
+    html(table(("feature", "value", "everybody's mean"), rows, numbers=(1, 2)))
 
 
 def _history(found: Answer, names: dict[int, str], colours: dict[int, str]) -> None:

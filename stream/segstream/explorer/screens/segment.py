@@ -90,7 +90,7 @@ def _distribution(found: Answer, features: list[Answer]) -> None:
     labels = {f["name"]: f["label"] for f in features if f["name"] in spread}
     if not labels:
         return
-    heading("Distribution", "Share of customers by value: the segment in front of everybody.")
+    heading("Distribution", "Shares by value: the segment in front of everybody.")
     name = st.selectbox("Feature", list(labels), format_func=lambda n: labels.get(n, n))
     one = spread[name]
     fig = distribution_figure(

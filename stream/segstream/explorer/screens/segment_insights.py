@@ -94,7 +94,7 @@ def _pairs(group: Answer) -> None:
         return
     heading("Bought together", "For cross-selling: of baskets with the first, how many had both.")
     rows = [
-        (text(pair["a"]), text(pair["b"]), f"{pair['baskets']:,}",
+        (text(pair["a_name"]), text(pair["b_name"]), f"{pair['baskets']:,}",
          text(percent(pair["confidence"])), f"{pair['lift']:.2f}")
         for pair in group["pairs"][:_SHOWN]
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def _shares(every: Answer, now: Answer) -> None:
     }
     if not found:
         return
-    heading("Who they are", "Every segment beside all customers.")
+    heading("Who they are", "Every segment beside everybody.")
     for key, title in found.items():
         st.markdown(f"**{title}**")
         shares = {"everybody": _by_value(every["all"]["shares"].get(key, []))}
