@@ -20,7 +20,7 @@ from segstream.core.spec import FloatArray, IntArray
 from segstream.report.silence import REGULAR_DAYS, REGULAR_ORDERS
 from segstream.report.spending import Spending, spending_of
 from segstream.settings import policy_of
-from segstream.view import changes_frame
+from segstream.view_frames import changes_frame
 
 HORIZON_DAYS: Final = 120
 # A spell that began earlier was counted at the reference moment before.

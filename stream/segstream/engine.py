@@ -30,7 +30,7 @@ from segstream.core.dead_letters import Code, DeadLetterWatch
 from segstream.core.model import Model, check_model
 from segstream.core.open_panel import OpenPanel, panel_rows
 from segstream.core.partition import DeadLetter, Partition, Taken
-from segstream.core.purchases import encode_block
+from segstream.core.purchase_blocks import encode_block
 from segstream.core.trainer import Trainer
 from segstream.core.trainer_state import TrainerState
 from segstream.errors import StateError

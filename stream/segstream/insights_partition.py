@@ -22,7 +22,8 @@ from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.events import parse_json_lines
 from segstream.core.partition import Partition
-from segstream.core.purchases import DAY_MS, Purchases, decode_block, encode_block, moved
+from segstream.core.purchase_blocks import decode_block, encode_block, moved
+from segstream.core.purchases import DAY_MS, Purchases
 from segstream.core.spec import IntArray
 from segstream.errors import StateError
 from segstream.ports import Batch, Outbox, PanelBlock, Position

@@ -8,7 +8,8 @@ import numpy as np
 from segstream.adapters.insights_store import Standings
 from segstream.core.changes import rfc3339
 from segstream.core.frequent import read_purchases
-from segstream.core.insights import InsightsTable, Look, Members, insights
+from segstream.core.insights import Look, Members, insights
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.purchases import DAY_MS
 from segstream.core.spec import IntArray
 from segstream.insights_partition import rows_of

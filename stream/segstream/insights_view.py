@@ -10,17 +10,10 @@ import pandas as pd
 from segstream.core import layout as at
 from segstream.core.changes import rfc3339
 from segstream.core.frequent import read_purchases
-from segstream.core.insights import (
-    TOP_PRODUCTS,
-    GroupInsights,
-    InsightsTable,
-    Likelihood,
-    Look,
-    Members,
-    TopProduct,
-    insights,
-)
-from segstream.core.purchases import DAY_MS, decode_block
+from segstream.core.insights import TOP_PRODUCTS, Look, Members, insights
+from segstream.core.insights_answer import GroupInsights, InsightsTable, Likelihood, TopProduct
+from segstream.core.purchase_blocks import decode_block
+from segstream.core.purchases import DAY_MS
 from segstream.core.spec import CompiledSpec
 from segstream.view import View
 

@@ -25,7 +25,7 @@ from segstream.engine import Engine, Progress
 from segstream.errors import ConfigError, OutputError, SourceError, StateError
 from segstream.fitter import ChildFitter
 from segstream.settings import Settings, compile_spec, load_settings
-from segstream.view import PRODUCT_NAMES_FILE, SETTINGS_FILE, stored_settings
+from segstream.stored_state import PRODUCT_NAMES_FILE, SETTINGS_FILE, stored_settings
 
 STDIN: Final = "-"
 

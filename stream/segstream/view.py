@@ -3,37 +3,33 @@
 Everything here reads; nothing changes a record.
 """
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import pandas as pd
 
 from segstream.adapters.file_sink import CHANGES
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core import layout as at
-from segstream.core.changes import ChangeEncoder, rfc3339
+from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.ledger import L_SLOT, N_LEDGER
 from segstream.core.model import Model, model_arrays
 from segstream.core.partition import Partition
-from segstream.core.spec import UNITS_PER_ONE, CompiledSpec, FloatArray, IntArray
+from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import TrainerState
 from segstream.core.vectors import nearest_rows
 from segstream.core.vectors import scale as scale_vector
-from segstream.errors import StateError
 from segstream.settings import Settings, compile_spec, policy_of
+from segstream.stored_state import stored_product_names, stored_settings
+from segstream.view_frames import changes_frame, ledger_frame, memberships_frame
 
-SETTINGS_FILE: Final = "segstream.json"
-PRODUCT_NAMES_FILE: Final = "product-names.json"
 SPEND_DAYS: Final = 90
 """What a segment spends now is what it spent in these days."""
 
@@ -279,76 +275,6 @@ class View:
         return scaled
 
 
-def ledger_frame(rows: IntArray) -> pd.DataFrame:
-    """Rows of the ledger as a table; see `View.ledger`."""
-    return pd.DataFrame(
-        {
-            "slot": rows[:, 0],
-            "day": pd.to_datetime(rows[:, 1], unit="D", utc=True),
-            "order": rows[:, 2],
-            "spend": rows[:, 3] / UNITS_PER_ONE,
-            "bought": rows[:, 4] == 1,
-        }
-    )
-
-
-def changes_frame(lines: list[bytes]) -> pd.DataFrame:
-    """Published changes as a table; see `View.changes`."""
-    columns = [
-        "id", "customer_id", "sequence", "time", "from_id", "from_name", "to_id", "to_name",
-        "reason", "direction", "times_entered", "since", "margin", "model", "drivers",
-    ]  # fmt: skip
-    rows = []
-    for line in lines:
-        event = msgspec.json.decode(line)
-        data = event["data"]
-        from_, to = data["from"] or {}, data["to"] or {}
-        rows.append(
-            (
-                event["id"], data["customer_id"], data["sequence"], event["time"],
-                from_.get("id"), from_.get("name"), to.get("id"), to.get("name"),
-                data["reason"], data["direction"], data["times_entered"], data["since"],
-                data["margin"], data["model"], data["drivers"],
-            )
-        )  # fmt: skip
-    frame = pd.DataFrame(rows, columns=columns)
-    frame["time"] = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
-    frame["since"] = pd.to_datetime(frame["since"], utc=True, format="ISO8601")
-    for column in ("from_id", "to_id"):
-        frame[column] = frame[column].astype("Int64")
-    return frame
-
-
-def memberships_frame(changes: pd.DataFrame) -> pd.DataFrame:
-    """Stays in segments, out of published changes.
-
-    Columns: customer_id, segment_id, segment (its name when the stay began), from, to (empty
-    where the stay goes on), in the order in which the stays began.
-    """
-    left = changes.groupby("customer_id", sort=False)["time"].shift(-1)
-    stays = pd.DataFrame(
-        {
-            "customer_id": changes["customer_id"],
-            "segment_id": changes["to_id"],
-            "segment": changes["to_name"],
-            "from": changes["time"],
-            "to": left,
-        }
-    )
-    # `forgotten` and `erased` lead nowhere: they end a stay, and begin none.
-    return stays[stays["segment_id"].notna()].reset_index(drop=True)
-
-
-def members_at(memberships: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-    """Each customer's segment at a moment: the changes up to it count, that very one included.
-
-    Columns: customer_id, segment_id, segment, from.
-    """
-    begun = memberships["from"] <= moment
-    stays = memberships["to"].isna() | (memberships["to"] > moment)
-    return memberships[begun & stays].drop(columns="to").reset_index(drop=True)
-
-
 def open_view(state: Path, out: Path | None) -> View:
     """Load a state directory, and the changes it published to `out`.
 
@@ -380,66 +306,3 @@ def _changes(out: Path | None) -> list[bytes]:
     if out is None or not (out / CHANGES).exists():
         return []
     return (out / CHANGES).read_bytes().splitlines()
-
-
-def stored_settings(state: Path) -> Settings:
-    """Read the settings a state was made with.
-
-    Raises
-    ------
-    StateError
-        There are none, or they cannot be read.
-    """
-    path = state / SETTINGS_FILE
-    if not path.exists():
-        raise StateError(
-            f"state: expected {path}, got nothing; run `segstream run --state {state}` first"
-        )
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Settings)
-    except (OSError, msgspec.DecodeError) as error:
-        raise StateError(
-            f"state: expected the settings of a state in {path}, got {error}; restore the file, or "
-            "rebuild from the events into a new --state directory"
-        ) from error
-
-
-def stored_product_names(state: Path) -> dict[str, str]:
-    """Read the product names that a run was given; none where it was given none.
-
-    Raises
-    ------
-    StateError
-        They cannot be read.
-    """
-    path = state / PRODUCT_NAMES_FILE
-    if not path.exists():
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.DecodeError) as error:
-        raise StateError(
-            f"state: expected product names in {path}, got {error}; remove the file to go on "
-            "without names, or run again with insights.products_file"
-        ) from error
-
-
-def iter_json(frame: pd.DataFrame) -> Iterator[str]:
-    """Rows as JSON lines, times as RFC 3339."""
-    for record in frame.to_dict(orient="records"):
-        present = {name: _known(value) for name, value in record.items()}
-        yield json.dumps(present, default=_plain, allow_nan=False)
-
-
-def _known(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: object) -> object:
-    if value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, pd.Timestamp):
-        return rfc3339(int(value.timestamp() * 1000))
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")

@@ -23,7 +23,8 @@ from segstream.insights_view import insights_of_state
 from segstream.kafka_settings import KafkaSettings
 from segstream.ports import PanelBlock
 from segstream.settings import Settings, policy_of
-from segstream.view import open_view, stored_settings
+from segstream.stored_state import stored_settings
+from segstream.view import open_view
 
 PARTITIONS = 2
 

@@ -11,7 +11,8 @@ from tests.cli.commands import Place
 
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.adapters.state_models import StateModels
-from segstream.view import open_view, stored_settings
+from segstream.stored_state import stored_settings
+from segstream.view import open_view
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from tests.cli.commands import Place
 
 from segstream.api import answers, pages
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.report import gather
 from segstream.report.facts import to_json
 from segstream.view import open_view

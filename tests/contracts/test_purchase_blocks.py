@@ -10,7 +10,8 @@ from tests.core.test_insights import block
 
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import Event
-from segstream.core.purchases import DAY_MS, decode_block
+from segstream.core.purchase_blocks import decode_block
+from segstream.core.purchases import DAY_MS
 from segstream.errors import FencedError
 
 

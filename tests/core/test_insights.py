@@ -11,16 +11,11 @@ from hypothesis import strategies as st
 
 from segstream.core.events import TYPE_CODES, Event, Item
 from segstream.core.frequent import Read, lg_size, read_purchases
-from segstream.core.insights import InsightsTable, Look, Members, insights
+from segstream.core.insights import Look, Members, insights
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.likelihoods import Z, lift, wilson
-from segstream.core.purchases import (
-    DAY_MS,
-    Folded,
-    decode_block,
-    encode_block,
-    purchase_rows,
-    without_slots,
-)
+from segstream.core.purchase_blocks import decode_block, encode_block, without_slots
+from segstream.core.purchases import DAY_MS, Folded, purchase_rows
 from segstream.core.spec import text_hash
 
 CUSTOMERS = 6

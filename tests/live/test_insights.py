@@ -27,7 +27,7 @@ from segstream.adapters import redis_keys
 from segstream.adapters.memory import MemorySink, MemorySource
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import parse_json_lines
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.engine import Engine
 from segstream.insights_view import insights_of_state
 from segstream.settings import Settings, compile_spec

@@ -13,7 +13,7 @@ from segstream.adapters.mapping_files import named_mapping
 from segstream.adapters.memory import MemorySink
 from segstream.adapters.product_names import read_product_names
 from segstream.adapters.sqlite_store import SqliteStore
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.engine import Engine
 from segstream.insights_view import insights_of_state
 from segstream.settings import InsightsSettings, PolicySettings, Settings, compile_spec

@@ -26,7 +26,7 @@ from segstream.core.partition import Partition, PartitionMeta
 from segstream.core.spec import CompiledSpec
 from segstream.kafka_settings import KafkaSettings
 from segstream.settings import Settings, compile_spec, policy_of
-from segstream.view import changes_frame
+from segstream.view_frames import changes_frame
 from segstream.worker import AHEAD_MS
 
 

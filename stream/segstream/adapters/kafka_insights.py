@@ -26,7 +26,7 @@ from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, check_permissions, insights_needs
 from segstream.adapters.redis_store import connect
 from segstream.core.changes import Change
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.insights_partition import InsightsPartition, Log
 from segstream.insights_table import Snapshot, table_of
 from segstream.metrics import Metrics

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from segstream.core.purchases import merged_block, without_slots
+from segstream.core.purchase_blocks import merged_block, without_slots
 
 # Batches of a live feed are small: so many of them become one block.
 _SMALL_BYTES: Final = 65_536

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from segstream.core.changes import Change, Direction, Reason
-from segstream.core.insights import GroupInsights
+from segstream.core.insights_answer import GroupInsights
 from segstream.core.portrait import Level
 
 Known = float | None

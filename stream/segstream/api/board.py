@@ -24,7 +24,7 @@ from segstream.api.population import map_answer, overview_answer, segment_page, 
 from segstream.api.problems import ProblemError, encoded
 from segstream.core import layout as at
 from segstream.core.changes import rfc3339
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.report.evidence import Evidence, evidence_of
 from segstream.report.facts import to_json
 from segstream.view import View

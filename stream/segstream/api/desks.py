@@ -19,7 +19,7 @@ from segstream.core.changes import rfc3339
 from segstream.main_job import Job, run_job
 from segstream.orders import Left, Order, fit_anew, leave, promotion, return_to
 from segstream.ports import ModelHistory
-from segstream.view import stored_settings
+from segstream.stored_state import stored_settings
 
 CANDIDATE: Final = "candidate"
 """What names the candidate that the gate refused last."""

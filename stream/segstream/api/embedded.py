@@ -18,7 +18,7 @@ from segstream.api.looks import HISTORY, Look, Texts
 from segstream.api.problems import ProblemError
 from segstream.api.tail import Tail
 from segstream.core import layout as at
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.ledger import L_DAY, L_IS_ORDER, L_ORDER, L_SPEND
 from segstream.core.spec import UNITS_PER_ONE
 from segstream.errors import SegstreamError

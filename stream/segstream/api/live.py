@@ -29,7 +29,7 @@ from segstream.api.sweep import SweptView
 from segstream.api.sweeper import Sweeper
 from segstream.api.tail import Tail
 from segstream.api.topics import ChangeTopic, CommandTopic, ModelTopic
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.spec import CompiledSpec
 from segstream.core.trainer_state import Command, changed
 from segstream.errors import SegstreamError

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from segstream.api import answers, pages
 from segstream.api.problems import MEDIA
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 
 _REF: Final = "#/components/schemas/{name}"
 TYPES: Final[tuple[type, ...]] = (

@@ -10,7 +10,7 @@ from segstream.api.looks import Values, finite
 from segstream.api.pages import Centre, Freshness, Map, Overview, Point, SizeOnDay, WaitingOnDay
 from segstream.core import layout as at
 from segstream.core.changes import rfc3339
-from segstream.core.insights import GroupInsights
+from segstream.core.insights_answer import GroupInsights
 from segstream.core.portrait import LEVELS, UNKNOWN, Figures, Level, portraits, quintiles_of
 from segstream.core.spec import FloatArray, IntArray
 from segstream.model_words import iso_day

@@ -10,7 +10,7 @@ from segstream.api.customers import json_response
 from segstream.api.openapi import answering
 from segstream.api.pages import Map, Overview
 from segstream.api.reader import Reader
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 
 
 def segment_routes(reader: Reader) -> APIRouter:

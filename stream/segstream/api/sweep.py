@@ -20,7 +20,7 @@ from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.layout import layout_of
 from segstream.core.ledger import NO_LEDGER
 from segstream.core.model import Model
@@ -29,7 +29,8 @@ from segstream.core.recent import HOURS_PER_DAY, R_ROW, bought_of, recent_ledger
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import TrainerState
 from segstream.settings import Settings, policy_of
-from segstream.view import SPEND_DAYS, View, ledger_frame
+from segstream.view import SPEND_DAYS, View
+from segstream.view_frames import ledger_frame
 
 # A quarter of a megabyte a reply: long enough to be cheap, short enough not to hold up requests.
 _READ_KEYS: Final = 500

@@ -19,7 +19,8 @@ from segstream.cli.options import json_option, out_option, state_option
 from segstream.core.portrait import quantity
 from segstream.errors import ConfigError, OutputError, StateError
 from segstream.insights_view import insights_of_state, likelihoods_frame, top_products_frame
-from segstream.view import View, iter_json, members_at, open_view
+from segstream.view import View, open_view
+from segstream.view_frames import iter_json, members_at
 
 
 def _model_needed(view: View) -> None:

@@ -36,7 +36,7 @@ from segstream.model_words import command_words, iso_day, model_answer
 from segstream.orders import Left, fit_anew, leave, promotion, return_to
 from segstream.ports import ModelHistory, Standing
 from segstream.settings import Settings, compile_spec
-from segstream.view import stored_settings
+from segstream.stored_state import stored_settings
 
 
 @click.group()

@@ -19,7 +19,7 @@ from segstream.extras import extra
 from segstream.kafka_settings import kafka_extra
 from segstream.logs import FORMATS, Format, set_up
 from segstream.settings import Settings
-from segstream.view import stored_settings
+from segstream.stored_state import stored_settings
 
 if TYPE_CHECKING:
     from segstream.api.guard import App

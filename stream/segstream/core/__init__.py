@@ -17,12 +17,13 @@
           ► campaigns                    which of them become a message, and to whom
           ► codec                        records as bytes
           ► purchases                    what a batch bought, as columns, for insights
+              purchase_blocks              packed, and merged
     days  ► clusterer, fitting, trainer  the model's life; when k is chosen anew: choosing
           ► portrait, playbook           figures beside all customers; names and what to do
           ► importing, brought           a company's own segments as a model; sent to the trainer
           ► frequent                     purchases of a window read together
               likelihoods, baskets         who buys what, how surely; what is bought together
-              insights                     what each segment buys
+              insights, insights_answer    what each segment buys
           ► history, comparing           models as rows, and beside each other
 
 Nothing here reads a clock, a file, the environment or an unseeded random number.

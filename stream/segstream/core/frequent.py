@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from datasketches import frequent_items_error_type, frequent_strings_sketch
 
-from segstream.core.purchases import NONE, Merger, Purchases, since
+from segstream.core.purchase_blocks import Merger, since
+from segstream.core.purchases import NONE, Purchases
 
 Blocks = Callable[[], Iterable[Purchases]]
 """Gives the rows of the same blocks each time it is called."""

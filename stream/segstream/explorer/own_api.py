@@ -17,7 +17,7 @@ from segstream.api.serving import server
 from segstream.errors import StateError
 from segstream.explorer.client import Api, ApiError
 from segstream.explorer.launch import LOOPBACK, Source, free_port
-from segstream.view import stored_settings
+from segstream.stored_state import stored_settings
 
 _STOP_S: Final = 10.0
 

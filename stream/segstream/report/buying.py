@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from segstream.core.insights import GroupInsights, InsightsTable, Likelihood
+from segstream.core.insights_answer import GroupInsights, InsightsTable, Likelihood
 from segstream.insights_view import insights_of_state
 from segstream.report.markup import note, section, table, text, whole
 from segstream.report.words import Words, percent

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from segstream.core.changes import rfc3339
-from segstream.core.insights import InsightsTable
+from segstream.core.insights_answer import InsightsTable
 from segstream.core.spec import Feature
 from segstream.report.aftermath import Aftermath, aftermath, whole_days_until
 from segstream.report.buying import Buying, buying_of, insights_of
