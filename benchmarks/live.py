@@ -123,6 +123,13 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def family_cpu_s(pid: int) -> float:
+    """CPU seconds so far of a process and of the processes that it has started and keeps."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return cpu_s(pid) + sum(map(cpu_s, children))
+
+
 @dataclass(frozen=True)
 class Bench:
     """A stack, and a folder for what its roles say."""

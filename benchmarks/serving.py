@@ -66,7 +66,8 @@ class Run:
     sent
         Events a second that were sent meanwhile.
     cpu_us
-        Of the server, per request, with what it does of itself: sweeps, following the changes.
+        Of the server, per request, with what it does of itself: following the changes, and
+        sweeps in a process of its own.
     """
 
     answered: Answered
@@ -165,10 +166,13 @@ def _beside_a_stream(
     """Ask for so many seconds while events come."""
     stream = latency.start_producer(shop, EVENTS_PER_S, seconds + _SPARE_S, customers)
     time.sleep(_SPARE_S / 2)
-    given, used = (server.port, kind, REQUESTS_PER_S, seconds, customers), live.cpu_s(server.pid)
+    given, used = (
+        (server.port, kind, REQUESTS_PER_S, seconds, customers),
+        live.family_cpu_s(server.pid),
+    )
     command = [sys.executable, "-m", "benchmarks.serving", *map(str, given)]
     asked = subprocess.run(command, capture_output=True, check=True)
-    used = live.cpu_s(server.pid) - used
+    used = live.family_cpu_s(server.pid) - used
     told = msgspec.json.decode(stream.communicate()[0])
     shop.until(_settled(shop))
     answered = msgspec.json.decode(asked.stdout, type=Answered)

@@ -1,12 +1,24 @@
 """The cases on Kafka and Redis, with a feed of seconds: they run, and count what they say."""
 
 import asyncio
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 from benchmarks.end_to_end import Drained, Size, drain
 from benchmarks.latency import hear, history
-from benchmarks.live import Bench, fixed_model, messages, partition_of, peer
+from benchmarks.live import (
+    Bench,
+    cpu_s,
+    family_cpu_s,
+    fixed_model,
+    messages,
+    partition_of,
+    peer,
+)
 from benchmarks.synthetic import START_MS, customer_id, orders
 from deploy.local.local_stack import LocalStack
 from tests.needed import running
@@ -59,3 +71,15 @@ def test_a_backlog_is_drained_beside_its_peers_and_latencies_are_heard(bench: Be
 @pytest.mark.slow
 def test_the_model_has_the_segments_that_make_one_change_for_five_events() -> None:
     assert len(fixed_model().segments) == 20
+
+
+def test_a_process_is_counted_with_those_it_keeps() -> None:
+    """What a child uses is its parent's too."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            deadline = time.monotonic() + 30.0
+            while family_cpu_s(os.getpid()) - cpu_s(os.getpid()) < 0.1:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            busy.kill()
