@@ -96,7 +96,8 @@ def promotion(stack: LocalStack, crew: Crew, folder: Path) -> Promotion:
         BASE, namespace=f"t{uuid.uuid4().hex[:12]}", batch_bytes=20_000, model=EARLY
     )
     place = Place(settings, kafka, stack.redis)
-    return Promotion(place, crew, Roles(place, folder, None, TOML))
+    # A worker that went on without a trainer would be right, but not what the quiet run was.
+    return Promotion(place, crew, Roles(place, folder, None, "trainer_wait_s = 120.0\n" + TOML))
 
 
 @pytest.fixture
