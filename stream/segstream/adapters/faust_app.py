@@ -145,6 +145,8 @@ def run_roles(
         app, loglevel="WARNING", redirect_stdouts=False, quiet=True,
         logging_config=logging_config(log_format),
     )  # fmt: skip
+    # It hides the cursor also of a file, and has every debug record of every library made.
+    worker.spinner = None
     with LastExit(options.drain_s + _LEAVE_S, failures) as last:
         worker.asked = last.asked
         with contextlib.suppress(SystemExit):
