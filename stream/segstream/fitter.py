@@ -6,11 +6,11 @@ The answer is the same either way, and needed only when the next day closes.
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from typing import IO, Final, Protocol
 
 import msgspec
 
+from segstream.child import end_child
 from segstream.core.refit import Asked, Proposal, consider
 from segstream.errors import FencedError
 
@@ -87,14 +87,8 @@ class ChildFitter:
 
     def _end(self) -> None:
         child, self._child, self._begun = self._child, None, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        if child is not None:
+            end_child(child)
 
 
 def _start() -> subprocess.Popen[bytes]:

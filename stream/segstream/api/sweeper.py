@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 
 from segstream.adapters.outages import AWAY
 from segstream.api.sweep import Swept, sweep
+from segstream.child import end_child
 from segstream.collector import look_less_often
 from segstream.core.model import Model
 from segstream.errors import SegstreamError
@@ -98,14 +99,8 @@ class Sweeper:
 
     def _end(self) -> None:
         child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        if child is not None:
+            end_child(child)
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:
