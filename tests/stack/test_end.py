@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 from tests.live.chaos.crew import wait_dead
+from tests.live.chaos.place import until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # Two members that end when asked, and one that does not care.
@@ -33,6 +34,11 @@ finally:
 """
 
 
+def sleeps(pid: int) -> bool:
+    """Whether a member is what it is to become."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_role_outlives_the_runner(number: signal.Signals, tmp_path: Path) -> None:
@@ -45,6 +51,8 @@ def test_no_role_outlives_the_runner(number: signal.Signals, tmp_path: Path) -> 
         members = [int(pid) for pid in owner.stdout.readline().split()]
         assert len(members) == 3
         assert all(Path(f"/proc/{pid}").exists() for pid in members)
+        # Before that its leash is not on: `setpriv` has not run yet.
+        until(lambda: all(map(sleeps, members)), 30.0)
         owner.send_signal(number)
         try:
             for pid in members:

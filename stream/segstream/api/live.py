@@ -38,9 +38,11 @@ from segstream.settings import Settings, compile_spec, policy_of
 LOG: Final = logging.getLogger("segstream.serve")
 # Changes held for pages, streams and histories: what is older is in the topic.
 _TAIL: Final = 200_000
-# Between two sweeps at least, and nine times as long as one took: a tenth of a core at most.
+# Between two sweeps at least, and nine times as long as one took: a tenth of a core. But a minute
+# at most: one that had functions to compile says nothing of the next.
 _SWEEP_S: Final = 10.0
 _REST_PER_SWEEP: Final = 9.0
+_REST_MOST_S: Final = 60.0
 _TIMEOUT_S: Final = 5.0
 _WAIT_S: Final = 0.1
 
@@ -54,6 +56,15 @@ class _Clock(msgspec.Struct):
 
 _CLOCKS: Final = msgspec.msgpack.Decoder(_Clock)
 _ADOPTIONS: Final = msgspec.msgpack.Decoder(Adoption)
+
+
+def rest_s(took_s: float) -> float:
+    """Seconds from the end of a sweep to the next.
+
+    >>> rest_s(0.2), rest_s(3.0), rest_s(40.0)
+    (10.0, 27.0, 60.0)
+    """
+    return min(max(_SWEEP_S, _REST_PER_SWEEP * took_s), _REST_MOST_S)
 
 
 class LiveReader:
@@ -156,7 +167,7 @@ class LiveReader:
             began = time.monotonic()
             self._board = await self.sweep()
             self._works("sweep")
-            await asyncio.sleep(max(_SWEEP_S, _REST_PER_SWEEP * (time.monotonic() - began)))
+            await asyncio.sleep(rest_s(time.monotonic() - began))
 
     async def sweep(self) -> Board:
         """Read everybody."""

@@ -73,8 +73,8 @@ class CommandTopic:
     """Commands on their way to the trainer; those it has taken are in its state."""
 
     def __init__(self, settings: KafkaSettings, names: TopicNames) -> None:
-        self._reader = new_reader(settings)
-        self._topic = names.evidence
+        self._settings, self._topic = settings, names.evidence
+        self._reader: AIOKafkaConsumer | None = None
         self._book = CommandBook()
 
     @property
@@ -84,6 +84,7 @@ class CommandTopic:
 
     async def start(self) -> None:
         """Read to the end."""
+        self._reader = new_reader(self._settings)
         await self._reader.start()
         await check_topic(self._reader, self._topic)
         await read_topic(self._reader, self._topic, self._note)
@@ -94,7 +95,8 @@ class CommandTopic:
 
     async def stop(self) -> None:
         """Close the reader."""
-        await self._reader.stop()
+        if self._reader is not None:
+            await self._reader.stop()
 
     def _note(self, record: Record) -> None:
         self._book.note(record)
