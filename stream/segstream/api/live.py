@@ -28,7 +28,7 @@ from segstream.api.records import Bench
 from segstream.api.sweep import SweptView
 from segstream.api.sweeper import Sweeper
 from segstream.api.tail import Tail
-from segstream.api.topics import ChangeTopic, CommandTopic, ModelTopic
+from segstream.api.topics import ChangeTopic, CommandTopic, ModelTopic, WholeTopic
 from segstream.core.insights_answer import InsightsTable
 from segstream.core.spec import CompiledSpec
 from segstream.core.trainer_state import Command, changed
@@ -127,33 +127,34 @@ class LiveReader:
 
     async def _models(self) -> None:
         topic = ModelTopic(self._settings.kafka, self._names)
-        try:
-            await topic.start()
+
+        def read() -> None:
             self.models = topic
-            while True:
-                self._works("models")
-                await topic.follow()
-        finally:
-            await topic.stop()
+
+        await self._followed("models", topic, read)
 
     async def _orders(self) -> None:
         topic = CommandTopic(self._settings.kafka, self._names)
-        try:
-            await topic.start()
-            while True:
-                self._commands = topic.waiting
-                self._works("commands")
-                await topic.follow()
-        finally:
-            await topic.stop()
+
+        def read() -> None:
+            self._commands = topic.waiting
+
+        await self._followed("commands", topic, read)
 
     async def _changes(self) -> None:
         self.tail.clear()
         topic = ChangeTopic(self._settings.kafka, self._names, self.tail, _TAIL)
+        await self._followed("changes", topic, lambda: None)
+
+    async def _followed(
+        self, name: str, topic: WholeTopic | ChangeTopic, read: Callable[[], None]
+    ) -> None:
+        """Read a topic and go on; `read` takes what is there, again and again."""
         try:
             await topic.start()
             while True:
-                self._works("changes")
+                read()
+                self._works(name)
                 await topic.follow()
         finally:
             await topic.stop()

@@ -25,13 +25,36 @@ _GATHER_MS: Final = 100
 _AT_ONCE: Final = 50
 
 
-class ModelTopic:
+class WholeTopic:
+    """A topic that is read from its beginning, and followed."""
+
+    def __init__(self, settings: KafkaSettings, topic: str, note: Callable[[Record], None]) -> None:
+        self._settings, self._topic, self._note = settings, topic, note
+        self._reader: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Read to the end."""
+        self._reader = new_reader(self._settings)
+        await self._reader.start()
+        await check_topic(self._reader, self._topic)
+        await read_topic(self._reader, self._topic, self._note)
+
+    async def follow(self) -> None:
+        """Take what has come since."""
+        await follow_topic(self._reader, self._topic, self._note)
+
+    async def stop(self) -> None:
+        """Close the reader."""
+        if self._reader is not None:
+            await self._reader.stop()
+
+
+class ModelTopic(WholeTopic):
     """Every model, and what the trainer knows."""
 
     def __init__(self, settings: KafkaSettings, names: TopicNames) -> None:
-        self._settings, self._topic = settings, names.models
+        super().__init__(settings, names.models, self._keep)
         self._models: dict[int, Model] = {}
-        self._reader: AIOKafkaConsumer | None = None
         self.trainer = TrainerState()
 
     @property
@@ -43,23 +66,7 @@ class ModelTopic:
         """A model by its number; None where it was not read."""
         return self._models.get(number)
 
-    async def start(self) -> None:
-        """Read to the end."""
-        self._reader = new_reader(self._settings)
-        await self._reader.start()
-        await check_topic(self._reader, self._topic)
-        await read_topic(self._reader, self._topic, self._note)
-
-    async def follow(self) -> None:
-        """Take what has come since."""
-        await follow_topic(self._reader, self._topic, self._note)
-
-    async def stop(self) -> None:
-        """Close the reader."""
-        if self._reader is not None:
-            await self._reader.stop()
-
-    def _note(self, record: Record) -> None:
+    def _keep(self, record: Record) -> None:
         if record.key is None or record.value is None:
             return
         if record.key == STATE_KEY:
@@ -69,36 +76,19 @@ class ModelTopic:
             self._models[model.number] = model
 
 
-class CommandTopic:
+class CommandTopic(WholeTopic):
     """Commands on their way to the trainer; those it has taken are in its state."""
 
     def __init__(self, settings: KafkaSettings, names: TopicNames) -> None:
-        self._settings, self._topic = settings, names.evidence
-        self._reader: AIOKafkaConsumer | None = None
         self._book = CommandBook()
+        super().__init__(settings, names.evidence, self._take)
 
     @property
     def waiting(self) -> tuple[Command, ...]:
         """The oldest first."""
         return self._book.waiting
 
-    async def start(self) -> None:
-        """Read to the end."""
-        self._reader = new_reader(self._settings)
-        await self._reader.start()
-        await check_topic(self._reader, self._topic)
-        await read_topic(self._reader, self._topic, self._note)
-
-    async def follow(self) -> None:
-        """Take what has come since."""
-        await follow_topic(self._reader, self._topic, self._note)
-
-    async def stop(self) -> None:
-        """Close the reader."""
-        if self._reader is not None:
-            await self._reader.stop()
-
-    def _note(self, record: Record) -> None:
+    def _take(self, record: Record) -> None:
         self._book.note(record)
 
 
