@@ -1,5 +1,6 @@
 """A trainer killed anywhere within a promotion leaves the old model or the new one, never both."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from deploy.local.local_stack import LocalStack
 from tests.cli.test_commands import answer
 from tests.live.chaos.crew import Crew
 from tests.live.chaos.place import Place, until
-from tests.live.chaos.roles import Roles
+from tests.live.chaos.roles import Roles, end
 from tests.live.chaos.shop import BASE
 from tests.live.test_trainer import EARLY, PATIENCE_S, TOML, days, kept, models, steady
 
@@ -40,7 +41,11 @@ class Promotion:
     roles: Roles
 
     def begin(self, **job: Any) -> int:
-        """Have a first model, the command, and days until four segments serve; the trainer."""
+        """Have a first model, the command, and days until four segments serve; the trainer.
+
+        The worker is away while the days are sent: a partition that has read all there is follows
+        the other's clock, and would judge as late what was not sent yet.
+        """
         place = self.place
         place.create()
         place.send(days(0, 12))
@@ -49,7 +54,9 @@ class Promotion:
         steady(place, self.roles)
         namespace = ("--namespace", place.namespace, "--bootstrap", place.kafka.bootstrap)
         answer("models", "recluster", "--k", 4, *namespace)
+        assert end(self.roles.workers["w"], signal.SIGTERM) == 0
         place.send(days(12, 20))
+        self.roles.add("w")
         return pid
 
     def finish(self) -> None:
