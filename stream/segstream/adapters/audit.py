@@ -7,6 +7,7 @@ Three questions, each answered from its own source:
 3. Each customer's last published change is the segment in the store.
 """
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
-from segstream.adapters.kafka_clients import new_reader
+from segstream.adapters.kafka_clients import new_reader, running
 from segstream.adapters.redis_store import RedisStore, connect
 from segstream.core import layout as at
 from segstream.core.changes import ChangeEncoder
@@ -67,16 +68,10 @@ async def audit(settings: Settings, kafka: KafkaSettings, redis_url: str) -> Aud
     """Compare; read everything from its beginning, change nothing."""
     spec = compile_spec(settings)
     names = kafka.topics(settings.namespace)
-    consumer = new_reader(kafka)
-    redis = connect(redis_url)
-    await consumer.start()
     found = Audit()
-    try:
+    async with aclosing(connect(redis_url)) as redis, running(new_reader(kafka)) as consumer:
         for number in sorted(await _partitions(consumer, names.transactions)):
             await _audit_partition(found, settings, spec, consumer, redis, names, number)
-    finally:
-        await consumer.stop()
-        await redis.aclose()
     return found
 
 

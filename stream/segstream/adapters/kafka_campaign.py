@@ -22,7 +22,7 @@ from segstream.adapters.campaign_files import (
     as_line,
 )
 from segstream.adapters.campaign_store import RedisCampaignStore
-from segstream.adapters.kafka_clients import abandon, new_consumer, new_reader, new_sender
+from segstream.adapters.kafka_clients import abandon, new_consumer, new_reader, new_sender, running
 from segstream.adapters.kafka_models import STATE_KEY, Record, read_topic
 from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, campaign_needs, check_permissions
@@ -159,22 +159,17 @@ class KafkaCampaign:
         web = self._rules.webhook
         patience_s = (web.give_up_after_s if web else 0.0) + _SPARE_S
         group = f"{self._settings.namespace}-campaign"
-        consumer = new_consumer(self._kafka, group, self._options.instance, patience_s)
-        reader = new_reader(self._kafka)
-        try:
-            await reader.start()
+        async with running(new_reader(self._kafka)) as reader:
             campaigner = self._new_campaigner(await self._newest_model(reader))
             current = CurrentSegments(reader, self._names.current_segment)
             await current.follow()
             campaigner.newest_ms = max(self._newest_ms, current.newest_ms)
-            await consumer.start()
-            consumer.subscribe([self._names.changes])
-            self._joined = True
-            self._outages.works("campaign")
-            await self._follow(consumer, campaigner, current)
-        finally:
-            await consumer.stop()
-            await reader.stop()
+            member = new_consumer(self._kafka, group, self._options.instance, patience_s)
+            async with running(member) as consumer:
+                consumer.subscribe([self._names.changes])
+                self._joined = True
+                self._outages.works("campaign")
+                await self._follow(consumer, campaigner, current)
 
     def _new_campaigner(self, model: Model | None) -> Campaigner:
         rules = self._rules

@@ -5,7 +5,7 @@ import contextlib
 import os
 import ssl
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -86,6 +86,16 @@ class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
             for fetch in self._fetcher._pending_tasks if self._fetcher else ():
                 fetch.cancel()
             await self._client.close()
+
+
+@contextlib.asynccontextmanager
+async def running(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
+    """Start a consumer, and close it also where it did not start."""
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 def new_reader(

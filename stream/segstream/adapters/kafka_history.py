@@ -6,7 +6,7 @@ import secrets
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from segstream.adapters.kafka_clients import new_reader, new_sender
+from segstream.adapters.kafka_clients import new_reader, new_sender, running
 from segstream.adapters.kafka_commands import CommandBook, command_key
 from segstream.adapters.kafka_models import STATE_KEY, Record, read_topic
 from segstream.adapters.outages import AWAY
@@ -66,14 +66,10 @@ class KafkaModels:
         """See `segstream.ports.ModelHistory.close`."""
 
     async def _read(self) -> None:
-        reader = new_reader(self._kafka)
-        await reader.start()
-        try:
+        async with running(new_reader(self._kafka)) as reader:
             await self._check_topics(reader)
             await read_topic(reader, self._names.models, self._note)
             await read_topic(reader, self._names.evidence, self._listen)
-        finally:
-            await reader.stop()
 
     async def _check_topics(self, reader: AIOKafkaConsumer) -> None:
         found = await reader.topics()

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from segstream.adapters import redis_keys
 from segstream.adapters.insights_store import SegmentStore
-from segstream.adapters.kafka_clients import new_consumer
+from segstream.adapters.kafka_clients import new_consumer, running
 from segstream.adapters.kafka_models import Record
 from segstream.adapters.kafka_source import SourceTopic
 from segstream.adapters.outages import AWAY, Outages, ended, pause_s
@@ -118,17 +118,14 @@ class KafkaInsights:
     async def _work(self) -> None:
         settings = self._settings
         await check_permissions(settings.kafka, self.needs)
-        consumer = new_consumer(
-            settings.kafka, f"{settings.namespace}-insights", self._options.instance
-        )
-        try:
-            await consumer.start()
-            await self._open(consumer)
-            self._outages.works("insights")
-            await self._follow(consumer)
-        finally:
-            self._close()
-            await consumer.stop()
+        group = f"{settings.namespace}-insights"
+        async with running(new_consumer(settings.kafka, group, self._options.instance)) as consumer:
+            try:
+                await self._open(consumer)
+                self._outages.works("insights")
+                await self._follow(consumer)
+            finally:
+                self._close()
 
     async def _open(self, consumer: AIOKafkaConsumer) -> None:
         """Open the directory and go to its positions."""

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import ProducerFenced
 
-from segstream.adapters.kafka_clients import abandon, connection, new_producer, new_reader
+from segstream.adapters.kafka_clients import abandon, connection, new_producer, new_reader, running
 from segstream.adapters.kafka_models import Record
 from segstream.adapters.outages import AWAY
 from segstream.errors import OutputError, SourceError, StateError
@@ -160,25 +160,22 @@ class DeadLetterTopic:
         self,
     ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
         """A reader of committed letters, and the topic's partitions."""
-        reader = new_reader(self._kafka)
         topic = self._names.dead_letters
         try:
-            await reader.start()
-            cluster = await reader._client.fetch_all_metadata()
-            numbers = cluster.partitions_for_topic(topic)
-            if not numbers:
-                raise StateError(
-                    f"expected the topic {topic}, found none; run `segstream topics create` with"
-                    " the same --namespace"
-                )
-            yield reader, [TopicPartition(topic, p) for p in sorted(numbers)]
+            async with running(new_reader(self._kafka)) as reader:
+                cluster = await reader._client.fetch_all_metadata()
+                numbers = cluster.partitions_for_topic(topic)
+                if not numbers:
+                    raise StateError(
+                        f"expected the topic {topic}, found none; run `segstream topics create`"
+                        " with the same --namespace"
+                    )
+                yield reader, [TopicPartition(topic, p) for p in sorted(numbers)]
         except AWAY as error:
             raise SourceError(
                 f"expected Kafka to answer at {self._kafka.bootstrap}, got {error!r}; run the same"
                 " command again when it does: it goes on where it was"
             ) from error
-        finally:
-            await reader.stop()
 
 
 def code_of(record: Any) -> str:

@@ -20,6 +20,7 @@ from segstream.adapters.kafka_clients import (
     connection,
     new_consumer,
     new_reader,
+    running,
     take_records_as_they_are,
 )
 from segstream.adapters.kafka_log import PartitionLog
@@ -405,16 +406,12 @@ class KafkaWorker(ConsumerRebalanceListener):  # type: ignore[misc]
                 await asyncio.sleep(pause_s(min(attempt, 3)))
 
     async def _read_models(self, read: asyncio.Event) -> None:
-        reader = new_reader(self.options.kafka)
-        try:
-            await reader.start()
+        async with running(new_reader(self.options.kafka)) as reader:
             await read_topic(reader, self.names.models, self.models.note)
             self._outages.works("models")
             read.set()
             while True:
                 await follow_topic(reader, self.names.models, self.models.note)
-        finally:
-            await reader.stop()
 
 
 def _cause(error: BaseException) -> str:
