@@ -114,6 +114,8 @@ DASHBOARDS: Final = (
               "sum by (outcome) (rate(segstream_insights_events_total[5m]))", "{{outcome}}"),
         Panel("Insights: time of a table", "To count what each segment buys.", "s",
               "max(segstream_insights_seconds)", ""),
+        Panel("Insights: time of a look back", "To say what followed changes.", "s",
+              "max(segstream_insights_retrospect_seconds)", ""),
         Panel("Insights: age of the table", "Since it was put into Redis; it rests with the feed.",
               "s", "time() - max(segstream_insights_published_timestamp_seconds)", "", "stat"),
     )),

@@ -1,11 +1,12 @@
 """One partition of the role `insights`: the core's own fold, without a model.
 
 Duplicates, stragglers of erased customers, dead letters and customers who are forgotten are told
-apart by the same code as in the worker, with the same records; only what was bought is kept.
+apart by the same code as in the worker, with the same records; what was bought is kept, and each
+order.
 
 Batch n:
   1. fold: pure
-  2. commit records, purchases and the position behind them in one transaction
+  2. commit records, purchases, ledger and the position behind them in one transaction
 
 A kill before 2 leaves the batch undone, and it is read again.
 """
@@ -61,7 +62,7 @@ class InsightsPartition:
 
     def __init__(self, settings: Settings, number: int, directory: Path, log: Log) -> None:
         self.number = number
-        self._where = directory / f"partition-{number}"
+        self._where = partition_directory(directory, number)
         spec = compile_spec(settings)
         self._store = SqliteStore(self._where, spec.spec.digest, f"insights {number}")
         claim = self._store.claim()
@@ -137,15 +138,15 @@ class InsightsPartition:
             Batch(
                 epoch=self._epoch, position=self.position, meta=taken.meta,
                 records=taken.records, ended=taken.ended, outbox=Outbox(self._n),
-                panel=_NO_RECORDS, ledger=b"", new_day=False, trainer=None, models=(),
-                purchases=bought,
+                panel=_NO_RECORDS, ledger=taken.ledger.tobytes(), new_day=False, trainer=None,
+                models=(), purchases=bought,
             )
         )  # fmt: skip
         return taken.meta.applied - before.applied, taken.meta.dead - before.dead
 
-    def prune(self, first_day: int) -> None:
-        """Drop orders of days that no window reaches any more."""
-        self._store.prune_purchases(first_day)
+    def prune(self, purchases_day: int, ledger_day: int) -> None:
+        """Drop purchases and orders of days before these (since 1970)."""
+        self._store.prune(purchases_day, ledger_day)
 
     def members(self) -> tuple[list[str], IntArray]:
         """Customer ids and their slots, ascending."""
@@ -164,6 +165,11 @@ class InsightsPartition:
     def close(self) -> None:
         """Release the files."""
         self._store.close()
+
+
+def partition_directory(directory: Path, number: int) -> Path:
+    """Where one partition's rows are."""
+    return directory / f"partition-{number}"
 
 
 def rows_of(parts: Sequence[tuple[int, Sequence[bytes]]]) -> Iterator[Purchases]:

@@ -10,6 +10,7 @@ from segstream.core.changes import rfc3339
 from segstream.core.frequent import read_purchases
 from segstream.core.insights import Look, Members, insights
 from segstream.core.insights_answer import InsightsTable
+from segstream.core.model import Model
 from segstream.core.purchases import DAY_MS
 from segstream.core.spec import IntArray
 from segstream.insights_partition import rows_of
@@ -23,6 +24,8 @@ class Snapshot:
 
     Attributes
     ----------
+    model
+        The newest; None where none was published.
     clock_ms, first_ms
         Event time of the newest and of the first event; -1 before it.
     members
@@ -37,6 +40,7 @@ class Snapshot:
     days: int
     names: Mapping[str, str]
     standings: Standings
+    model: Model | None
     clock_ms: int
     first_ms: int
     members: Sequence[tuple[list[str], IntArray]]
@@ -49,13 +53,14 @@ def table_of(found: Snapshot) -> InsightsTable:
     settings = found.settings.insights
     last_day = max(found.clock_ms, 0) // DAY_MS
     days = window_days(found.days or settings.days, compile_spec(found.settings))
+    segments = found.model.segments if found.model else ()
     look = Look(
         as_of=rfc3339(max(found.clock_ms, 0)),
-        model=found.standings.model,
+        model=found.model.version if found.model else found.standings.model,
         last_day=last_day,
         days=days or last_day - max(found.first_ms, 0) // DAY_MS + 1,
         names=found.names,
-        segment_names=found.standings.names,
+        segment_names=found.standings.names | {s.id: s.name for s in segments},
     )
     bases = np.cumsum([0, *found.slots]).tolist()
     parts = list(zip(bases, found.blocks, strict=False))
@@ -68,5 +73,7 @@ def _members(found: Snapshot, bases: Sequence[int]) -> Members:
     ids = [i for names, _ in found.members for i in names]
     slots = [rows + base for (_, rows), base in zip(found.members, bases, strict=False)]
     segment = np.array([segments.get(i, -1) for i in ids], dtype=np.int64)
-    living = tuple(sorted({s for s in segment.tolist() if s >= 0}))
+    # Those of the newest model, and those where customers are until their partition adopts it.
+    own = {s.id for s in found.model.segments} if found.model else set()
+    living = tuple(sorted(own | {s for s in segment.tolist() if s >= 0}))
     return Members(np.concatenate([np.zeros(0, dtype=np.int64), *slots]), segment, living)

@@ -148,6 +148,8 @@ CATALOGUE: Final = (
            "Time that the last table took to count and to store."),
     Metric("segstream_insights_published_timestamp_seconds", "gauge", "insights",
            "When the last table was put into Redis."),
+    Metric("segstream_insights_retrospect_seconds", "gauge", "insights",
+           "Time that the last look back at orders and changes took."),
     Metric("segstream_ready", "gauge", "all", "1 while /readyz says yes."),
 )  # fmt: skip
 

@@ -77,6 +77,9 @@ class InsightsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Whether `run` keeps what was bought in its state; the role `insights` counts in any case.
     days
         Days of event time that are counted; 0 is the longest window of the features.
+    past_days
+        Days of event time for which the role `insights` keeps each order and change, to say what
+        followed changes; `run` keeps all.
     max_products
         Different products that are told apart exactly; beyond them rare ones are left out.
     products_file
@@ -87,6 +90,7 @@ class InsightsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     days: int = 0
+    past_days: int = 400
     max_products: int = 200_000
     products_file: str = ""
     product_id: str = "product_id"
@@ -224,6 +228,8 @@ def check_settings(settings: Settings, where: str) -> None:
          0 <= settings.dead_letters.max_share <= 1, "0 to 1"),
         ("batch_bytes", settings.batch_bytes, settings.batch_bytes >= 1, ">= 1"),
         ("insights.days", settings.insights.days, settings.insights.days >= 0, ">= 0"),
+        ("insights.past_days", settings.insights.past_days,
+         settings.insights.past_days >= 1, ">= 1"),
         ("insights.max_products", settings.insights.max_products,
          settings.insights.max_products >= 1, ">= 1"),
         ("playbook", settings.playbook, bool(settings.playbook), "a name or a path"),

@@ -275,6 +275,12 @@ class View:
         return scaled
 
 
+def empty_partition(settings: Settings, spec: CompiledSpec) -> Partition:
+    """Nobody: for a view whose customers are elsewhere."""
+    encoder = ChangeEncoder(settings.namespace, spec.spec.names)
+    return Partition(spec, policy_of(settings), ColumnBuilder(spec, None, 1), encoder, b"")
+
+
 def open_view(state: Path, out: Path | None) -> View:
     """Load a state directory, and the changes it published to `out`.
 
@@ -288,9 +294,7 @@ def open_view(state: Path, out: Path | None) -> View:
     store = SqliteStore.to_read(state)
     try:
         claim = store.held()
-        builder = ColumnBuilder(spec, None, 1)
-        encoder = ChangeEncoder(settings.namespace, spec.spec.names)
-        partition = Partition(spec, policy_of(settings), builder, encoder, b"")
+        partition = empty_partition(settings, spec)
         models = store.models()
         model = claim.trainer.model or (models[-1] if models else None)
         partition.load(claim.meta, model, store.records())

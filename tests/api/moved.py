@@ -22,6 +22,9 @@ from segstream.core.turns import turn_of
 from segstream.insights_view import insights_of_state
 from segstream.kafka_settings import KafkaSettings
 from segstream.ports import PanelBlock
+from segstream.report.evidence import evidence_of
+from segstream.report.leavers import leavers_frame
+from segstream.report.retrospect import retrospect
 from segstream.settings import Settings, policy_of
 from segstream.stored_state import stored_settings
 from segstream.view import open_view
@@ -39,9 +42,15 @@ def moved(place: Place, kafka: str, redis: str, namespace: str) -> Settings:
         admin.create(wanted_topics(settings.kafka, namespace, 112.0))
     with closing(SqliteStore.to_read(place.state)) as store:
         held, records, models = store.held(), list(store.records()), store.models()
-    table = insights_of_state(open_view(place.state, place.out))
+    view = open_view(place.state, place.out)
+    evidence = evidence_of(view, "customer")
+    told = {
+        redis_keys.insights(namespace): insights_of_state(view),
+        redis_keys.retrospect(namespace): retrospect(evidence, leavers_frame(evidence)),
+    }
     with Redis.from_url(redis) as connection:
-        connection.set(redis_keys.insights(namespace), msgspec.json.encode(table))
+        for key, what in told.items():
+            connection.set(key, msgspec.json.encode(what))
     life = TrainerLife(held.meta.day - 1, held.trainer)
     _publish(settings, models, life, (place.out / "changes.jsonl").read_bytes().splitlines())
     adopted = held.trainer.model

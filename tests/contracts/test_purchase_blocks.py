@@ -63,7 +63,7 @@ def test_many_small_blocks_become_one(tmp_path: Path) -> None:
         assert len(blocks) < 130
         days = np.concatenate([one.orders["day"] for one in blocks])
         assert sorted(days.tolist()) == list(range(1, 250))
-        store.prune_purchases(200)
+        store.prune(200, 200)
         (left,) = [decode_block(body) for body in store.purchases()]
         assert sorted(left.orders["day"].tolist()) == list(range(200, 250))
         assert sorted(left.texts["city"]) == [f"city of {n}" for n in range(7)]

@@ -1,4 +1,4 @@
-"""`segstream insights` on a real broker and Redis: the same table as the embedded run, once."""
+"""`segstream insights` on a real broker and Redis: what the embedded run counts and says, once."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -24,12 +24,14 @@ from tests.live.chaos.shop import Row, fixed_model, rows
 from tests.live.small_shop import place_of
 
 from segstream.adapters import redis_keys
+from segstream.adapters.kafka_models import model_key
 from segstream.adapters.memory import MemorySink, MemorySource
 from segstream.adapters.sqlite_store import SqliteStore
 from segstream.core.events import parse_json_lines
-from segstream.core.insights_answer import InsightsTable
 from segstream.engine import Engine
 from segstream.insights_view import insights_of_state
+from segstream.report.facts import gather, to_json
+from segstream.report.retrospect import Retrospect
 from segstream.settings import Settings, compile_spec
 from segstream.view import View
 
@@ -53,19 +55,20 @@ def with_products(row: Row) -> Row:
     return Row(row.key, json.dumps(event | told).encode(), row.time_ms)
 
 
-def embedded(settings: Settings, log: list[Row], folder: Path) -> tuple[InsightsTable, list[bytes]]:
-    """What an undisturbed embedded run counts, and the changes it published."""
+def embedded(settings: Settings, log: list[Row], folder: Path) -> tuple[View, list[bytes]]:
+    """An undisturbed embedded run, and the changes it published."""
     store = SqliteStore(folder, compile_spec(settings).spec.digest, "token")
     sink = MemorySink()
     try:
         engine = Engine(settings, store, sink, fixed_model=fixed_model())
         payloads = [row.value for row in log]
         engine.run(MemorySource(payloads, parse_json_lines(payloads), "shop"))
+        changes = [body for _, body in sink.changes]
         view = View(
-            settings, engine.partition, engine.trainer_state, store.models(), b"", [],
-            store.purchases(),
+            settings, engine.partition, engine.trainer_state, [fixed_model()], store.ledger(),
+            changes, store.purchases(),
         )  # fmt: skip
-        return insights_of_state(view), [body for _, body in sink.changes]
+        return view, changes
     finally:
         store.close()
 
@@ -80,7 +83,7 @@ class Scene:
         self.process: subprocess.Popen[bytes] | None = None
 
     def fill(self, log: list[Row], changes: list[bytes]) -> None:
-        """Send transactions, and the changes to the partition of their customer."""
+        """Send transactions, the changes to the partition of their customer, and the model."""
         self.place.create()
         self.place.send(log)
         producer = KafkaProducer(bootstrap_servers=self.place.kafka.bootstrap, linger_ms=5)
@@ -88,6 +91,9 @@ class Scene:
             for body in changes:
                 key = json.loads(body)["data"]["customer_id"].encode()
                 producer.send(self.place.names.changes, body, key)
+            model = fixed_model()
+            body = msgspec.json.encode(model)
+            producer.send(self.place.names.models, body, model_key(model.number))
             producer.flush()
         finally:
             producer.close()
@@ -107,10 +113,17 @@ class Scene:
     def said(self) -> str:
         return (self.folder / "said.log").read_text()
 
-    def table(self) -> dict[str, Any] | None:
+    def _told(self, key: str) -> bytes | None:
         with Redis.from_url(self.place.redis) as redis:
-            body = redis.get(redis_keys.insights(self.place.namespace))
+            return cast("bytes | None", redis.get(key))
+
+    def table(self) -> dict[str, Any] | None:
+        body = self._told(redis_keys.insights(self.place.namespace))
         return None if body is None else json.loads(body)
+
+    def retrospect(self) -> Retrospect | None:
+        body = self._told(redis_keys.retrospect(self.place.namespace))
+        return None if body is None else msgspec.json.decode(body, type=Retrospect)
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -139,9 +152,12 @@ def scene(stack: LocalStack, namespace: str, tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_killed_and_started_again_it_counts_what_the_embedded_run_counts(scene: Scene) -> None:
-    """SIGKILL at any moment: the table is that of an undisturbed run over the same events."""
-    log = [with_products(row) for row in rows(120, 40, seed=5)]
-    expected, changes = embedded(scene.place.settings, log, scene.folder / "embedded")
+    """SIGKILL at any moment: table and look back are those of an undisturbed embedded run."""
+    log = [with_products(row) for row in rows(120, 110, seed=5)]
+    view, changes = embedded(scene.place.settings, log, scene.folder / "embedded")
+    expected, said = insights_of_state(view), to_json(gather(view).summary)
+    assert said["aftermath"]
+    assert said["sentences"]
     scene.fill(log, changes)
     rng = random.Random(3)
     for _ in range(KILLS):
@@ -155,6 +171,13 @@ def test_killed_and_started_again_it_counts_what_the_embedded_run_counts(scene: 
     assert len(plain["all"]["products"]) == 7
     until(lambda: scene.table() == plain, PATIENCE_S, scene.check,
           lambda: f"{scene.said()}\n{scene.table()}\n{plain}")  # fmt: skip
+
+    def looks_back() -> bool:
+        told = scene.retrospect()
+        return told is not None and to_json(gather(view, told=told).summary) == said
+
+    until(looks_back, PATIENCE_S, scene.check,
+          lambda: f"{scene.said()}\n{scene.retrospect()}\n{said}")  # fmt: skip
     assert scene.get("/readyz") == (200, "ready\n")
     assert scene.get("/healthz")[0] == 200
     assert "segstream_insights_lag_messages" in scene.get("/metrics")[1]

@@ -63,3 +63,13 @@ def test_without_changes_there_are_no_sizes_and_no_flows() -> None:
     found = moves([], ["ann"], 80.0)
     assert sizes(found).empty
     assert flows(found, found.segment_at(at(80))).to_numpy().tolist() == [[-1, -1, 1]]
+
+
+def test_who_was_erased_and_came_back_is_somebody_else() -> None:
+    back = ("gone", 70.0, None, 1, "first", "level")
+    found = moves([*ROWS, back], [*IDS, "gone"], 80.0)
+    assert found.segment_at(at(69)).tolist() == [1, 2, -1, -1]
+    assert found.segment_at(at(80)).tolist() == [1, 2, 1, 1]
+    assert (found.who == len(IDS)).sum() == 1
+    # Nothing of the former one is counted as the new one's.
+    assert not set(found.time_ms[found.who == len(IDS)]) & {at(10), at(25)}

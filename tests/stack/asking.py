@@ -38,7 +38,8 @@ MOVED: Final = (
     "segstream_campaign_changes_total", "segstream_campaign_attempts_total",
     "segstream_http_requests_total", "segstream_http_seconds_count",
     "segstream_insights_events_total", "segstream_insights_seconds",
-    "segstream_insights_published_timestamp_seconds", "segstream_ready",
+    "segstream_insights_retrospect_seconds", "segstream_insights_published_timestamp_seconds",
+    "segstream_ready",
 )  # fmt: skip
 
 

@@ -1,15 +1,19 @@
 """What the role `insights` remembers, in its own directory on SQLite.
 
-    <state>/partition-<p>/state.sqlite   the partition's records, purchases and position, together
-    <state>/segments.sqlite              who is in which segment, and the position of the changes
+    <state>/partition-<p>/state.sqlite   the partition's records, purchases, orders and position
+    <state>/segments.sqlite              who is in which segment, every change, and its position
 
 A row and the position that it came from change in one transaction: a kill loses and doubles none.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
+import pandas as pd
 
 from segstream.core.changes import Change
 from segstream.errors import StateError
@@ -24,7 +28,17 @@ _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS names (
         segment INTEGER PRIMARY KEY, name TEXT NOT NULL, time TEXT NOT NULL
     )""",
+    """CREATE TABLE IF NOT EXISTS changes (
+        customer TEXT NOT NULL, sequence INTEGER NOT NULL, time TEXT NOT NULL,
+        from_id INTEGER, to_id INTEGER, reason TEXT NOT NULL, direction TEXT NOT NULL,
+        margin REAL, model TEXT NOT NULL, driver BLOB,
+        PRIMARY KEY (customer, sequence)
+    ) WITHOUT ROWID""",
 )
+_CHANGES: Final = (
+    "customer", "sequence", "time", "from_id", "to_id", "reason", "direction", "margin", "model",
+    "driver",
+)  # fmt: skip
 _UPSERT: Final = """INSERT INTO standings VALUES (?, ?, ?) ON CONFLICT (customer) DO UPDATE
     SET sequence = excluded.sequence, segment = excluded.segment
     WHERE excluded.sequence > sequence"""
@@ -71,6 +85,8 @@ class SegmentStore:
         self._db = sqlite3.connect(self._path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        # Whoever is erased is out of the file, too.
+        self._db.execute("PRAGMA secure_delete = ON")
         for statement in _TABLES:
             self._db.execute(statement)
         self._db.execute("INSERT OR IGNORE INTO facts VALUES ('topic', ?)", (topic_id,))
@@ -112,13 +128,22 @@ class SegmentStore:
 
     def _note(self, change: Change) -> None:
         told = change.data
+        db = self._db
         if told.reason == "erased":
             # Sequences begin anew afterwards; nothing of the customer stays.
-            self._db.execute("DELETE FROM standings WHERE customer = ?", (told.customer_id,))
+            db.execute("DELETE FROM standings WHERE customer = ?", (told.customer_id,))
+            db.execute("DELETE FROM changes WHERE customer = ?", (told.customer_id,))
             return
-        where = told.to.id if told.to else None
-        self._db.execute(_UPSERT, (told.customer_id, told.sequence, where))
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('model', ?)", (told.model,))
+        from_, to = (one.id if one else None for one in (told.from_, told.to))
+        db.execute(_UPSERT, (told.customer_id, told.sequence, to))
+        db.execute("INSERT OR REPLACE INTO facts VALUES ('model', ?)", (told.model,))
+        # The one that spoke most for it: all of a driver that is ever told in words.
+        most = max(told.drivers, key=lambda d: d.contribution, default=None)
+        row = (
+            told.customer_id, told.sequence, change.time, from_, to, told.reason, told.direction,
+            told.margin, told.model, msgspec.json.encode(most) if most else None,
+        )  # fmt: skip
+        db.execute("INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def standings(self) -> Standings:
         """Read everybody's segment."""
@@ -126,6 +151,28 @@ class SegmentStore:
         names = self._db.execute("SELECT segment, name FROM names")
         return Standings(dict(rows), self._fact("model"), dict(names))
 
+    def prune(self, before: str) -> None:
+        """Drop changes of before a time (RFC 3339)."""
+        self._db.execute("DELETE FROM changes WHERE time < ?", (before,))
+
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+
+
+def read_changes(directory: Path, customers: Collection[str]) -> pd.DataFrame:
+    """Every change of some customers that is kept, each customer's in order.
+
+    Columns: customer_id, sequence, time, from_id, to_id, reason, direction, margin, model, drivers
+    (the strongest alone), as in `segstream.view.View.changes`.
+    """
+    with closing(sqlite3.connect(directory / FILE_NAME)) as db:
+        found = db.execute(f"SELECT {', '.join(_CHANGES)} FROM changes")  # noqa: S608 - constants
+        rows = [row for row in found if row[0] in customers]
+    frame = pd.DataFrame(rows, columns=list(_CHANGES))
+    drivers = [[msgspec.json.decode(one)] if one else [] for one in frame.pop("driver")]
+    frame["time"] = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
+    for column in ("from_id", "to_id"):
+        frame[column] = frame[column].astype("Int64")
+    frame["drivers"] = pd.Series(drivers, dtype=object)
+    return frame.rename(columns={"customer": "customer_id"})

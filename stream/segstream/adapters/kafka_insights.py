@@ -1,8 +1,8 @@
-"""The insights role: transactions and segment changes in, what each segment buys out to Redis.
+"""The insights role: out to Redis what each segment buys, and what followed the changes.
 
-It reads all partitions by itself, from the positions of its own directory; the offsets that its
-consumer group commits only show how far it is. Two of them, each with a directory of its own, do
-the same work twice and write the same.
+It reads transactions, segment changes and models, all partitions by itself, from the positions of
+its own directory; the offsets that its consumer group commits only show how far it is. Two of them,
+each with a directory of its own, do the same work twice and write the same.
 """
 
 import asyncio
@@ -20,14 +20,17 @@ from aiokafka.errors import KafkaError
 from segstream.adapters import redis_keys
 from segstream.adapters.insights_store import SegmentStore
 from segstream.adapters.kafka_clients import new_consumer, running
-from segstream.adapters.kafka_models import Record
+from segstream.adapters.kafka_models import STATE_KEY, Record
 from segstream.adapters.kafka_source import SourceTopic
 from segstream.adapters.outages import AWAY, Outages, ended, pause_s
 from segstream.adapters.permissions import Needs, check_permissions, insights_needs
 from segstream.adapters.redis_store import connect
-from segstream.core.changes import Change
+from segstream.core.changes import Change, rfc3339
 from segstream.core.insights_answer import InsightsTable
+from segstream.core.model import Model
+from segstream.core.purchases import DAY_MS
 from segstream.insights_partition import InsightsPartition, Log
+from segstream.insights_past import Read, look_back
 from segstream.insights_table import Snapshot, table_of
 from segstream.metrics import Metrics
 from segstream.settings import Settings
@@ -37,6 +40,8 @@ LOG: Final = logging.getLogger("segstream.insights")
 _POLL_MS: Final = 500
 _RUN_RECORDS: Final = 20_000
 _TELL_S: Final = 1.0
+# After a look back, which reads every order and change that is kept: a twentieth of a core.
+_REST_PER_LOOK: Final = 19.0
 
 
 class InsightsOptions(msgspec.Struct, frozen=True):
@@ -72,7 +77,9 @@ class KafkaInsights:
         self._life: asyncio.Task[None] | None = None
         self._parts: dict[int, InsightsPartition] = {}
         self._segments: SegmentStore | None = None
-        self._published = self._dirty = False
+        self._models: dict[int, Model] = {}
+        self._published = self._dirty = self._looks_back = False
+        self._look_due = 0.0
         self._pruned_day = -1
         self._attempt = 0
 
@@ -131,7 +138,7 @@ class KafkaInsights:
         """Open the directory and go to its positions."""
         names, where = self._names, self._options.state
         ids = {}
-        for topic in (names.transactions, names.changes):
+        for topic in (names.transactions, names.changes, names.models):
             source = SourceTopic(self._settings.kafka, topic, self._outages)
             await source.remember()
             ids[topic] = (await source.topic_id(), source.n_partitions)
@@ -145,6 +152,9 @@ class KafkaInsights:
 
     def _begin(self, tp: TopicPartition, log: Log) -> int:
         """Where to read a partition from."""
+        if tp.topic == self._names.models:
+            self._models = {}
+            return log.start
         if tp.topic == self._names.transactions:
             part = InsightsPartition(self._settings, tp.partition, self._options.state, log)
             self._parts[tp.partition] = part
@@ -169,12 +179,14 @@ class KafkaInsights:
             for tp, records in runs.items():
                 self._apply(tp, records)
             if runs:
-                self._dirty = True
+                self._dirty = self._looks_back = True
                 await self._tell(consumer, {tp: r[-1].offset + 1 for tp, r in runs.items()})
             self._measure(consumer)
             if time.monotonic() >= due and (self._dirty or not self._published):
                 await self._publish()
                 due = time.monotonic() + self._options.every_s
+            if self._looks_back and time.monotonic() >= self._look_due:
+                await self._look_back()
             self._attempt = 0
 
     async def _tell(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
@@ -187,6 +199,9 @@ class KafkaInsights:
         position = records[-1].offset + 1
         if tp.topic == self._names.changes:
             self._apply_changes(tp.partition, records, position)
+            return
+        if tp.topic == self._names.models:
+            self._apply_models(records)
             return
         part = self._parts[tp.partition]
         payloads = [r.value or b"" for r in records]
@@ -207,20 +222,57 @@ class KafkaInsights:
         assert self._segments is not None  # noqa: S101 - open while it reads
         self._segments.apply(partition, found, position)
 
+    def _apply_models(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.key != STATE_KEY and record.value is not None:
+                model = msgspec.json.decode(record.value, type=Model)
+                self._models[model.number] = model
+
     async def _publish(self) -> None:
         """Count, and put the table where `serve` reads it."""
         began = time.perf_counter()
         table = await asyncio.to_thread(table_of, self._snapshot())
-        key = redis_keys.insights(self._settings.namespace)
-        redis = connect(self._options.redis)
-        try:
-            await redis.set(key, msgspec.json.encode(table))
-        finally:
-            await redis.aclose()
+        await self._put(redis_keys.insights(self._settings.namespace), table)
         self._published, self._dirty = True, False
         self._metrics.set("segstream_insights_seconds", time.perf_counter() - began)
         self._metrics.set("segstream_insights_published_timestamp_seconds", time.time())
         self._prune(table)
+
+    async def _look_back(self) -> None:
+        """Say what followed the changes, where `serve` reads it."""
+        assert self._segments is not None  # noqa: S101 - open while it reads
+        began = time.monotonic()
+        read = Read(
+            settings=self._settings,
+            directory=self._options.state,
+            members={number: part.members() for number, part in sorted(self._parts.items())},
+            segments=self._segments.standings().segments,
+            models=[self._models[number] for number in sorted(self._models)],
+            clock_ms=self._clock_ms,
+            first_ms=self._first_ms,
+        )
+        found = await asyncio.to_thread(look_back, read)
+        await self._put(redis_keys.retrospect(self._settings.namespace), found)
+        self._looks_back = False
+        took = time.monotonic() - began
+        self._metrics.set("segstream_insights_retrospect_seconds", took)
+        self._look_due = time.monotonic() + max(self._options.every_s, _REST_PER_LOOK * took)
+
+    async def _put(self, key: str, what: object) -> None:
+        redis = connect(self._options.redis)
+        try:
+            await redis.set(key, msgspec.json.encode(what))
+        finally:
+            await redis.aclose()
+
+    @property
+    def _clock_ms(self) -> int:
+        return max((part.clock_ms for part in self._parts.values()), default=-1)
+
+    @property
+    def _first_ms(self) -> int:
+        known = (part.first_ms for part in self._parts.values())
+        return min((first for first in known if first >= 0), default=-1)
 
     def _snapshot(self) -> Snapshot:
         assert self._segments is not None  # noqa: S101 - open while it reads
@@ -230,8 +282,9 @@ class KafkaInsights:
             days=self._options.days,
             names=self._options.names,
             standings=self._segments.standings(),
-            clock_ms=max((part.clock_ms for _, part in parts), default=-1),
-            first_ms=min((p.first_ms for _, p in parts if p.first_ms >= 0), default=-1),
+            model=self._models[max(self._models)] if self._models else None,
+            clock_ms=self._clock_ms,
+            first_ms=self._first_ms,
             members=[part.members() for _, part in parts],
             slots=[part.slots for _, part in parts],
             blocks=[part.blocks() for _, part in parts],
@@ -239,11 +292,13 @@ class KafkaInsights:
 
     def _prune(self, table: InsightsTable) -> None:
         """Once a day of event time, drop what no window reaches any more."""
-        clock_ms = max((part.clock_ms for part in self._parts.values()), default=-1)
-        today = clock_ms // 86_400_000
+        today = self._clock_ms // DAY_MS
         if today > self._pruned_day >= 0:
+            past = today - self._settings.insights.past_days + 1
             for part in self._parts.values():
-                part.prune(today - table.window_days + 1)
+                part.prune(today - table.window_days + 1, past)
+            assert self._segments is not None  # noqa: S101 - open while it reads
+            self._segments.prune(rfc3339(past * DAY_MS))
         self._pruned_day = max(today, self._pruned_day)
 
     def _measure(self, consumer: AIOKafkaConsumer) -> None:

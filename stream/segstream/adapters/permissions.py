@@ -69,7 +69,7 @@ def trainer_needs(kafka: KafkaSettings, namespace: str) -> Needs:
 def insights_needs(kafka: KafkaSettings, namespace: str) -> Needs:
     """What an insights role does."""
     names = kafka.topics(namespace)
-    read = [(names.transactions, "READ"), (names.changes, "READ")]
+    read = [(topic, "READ") for topic in (names.transactions, names.changes, names.models)]
     return Needs(read, (f"{namespace}-insights",), "", "")
 
 

@@ -9,6 +9,7 @@ them together:
     {<namespace>:<p>}:panel         list    panel blocks of the open day
     <namespace>:clocks              hash    partition to clock hint; not part of the truth
     <namespace>:insights            string  what each segment buys, by `segstream insights`: JSON
+    <namespace>:retrospect          string  what followed changes, by the same: JSON
     <namespace>:erase-key           string  key of the HMAC that remembers erased ids
 
 Those of `segstream campaign` share a tag by customer:
@@ -80,6 +81,11 @@ def erase_key(namespace: str) -> str:
 def insights(namespace: str) -> str:
     """Key of the newest insights."""
     return f"{namespace}:insights"
+
+
+def retrospect(namespace: str) -> str:
+    """Key of the newest look back."""
+    return f"{namespace}:retrospect"
 
 
 def fired(namespace: str, customer_id: str) -> bytes:

@@ -9,8 +9,7 @@ from typing import IO, Final, TypeVar
 
 import msgspec
 
-from segstream.adapters.purchase_blocks import TABLES as PURCHASE_TABLES
-from segstream.adapters.purchase_blocks import PurchaseBlocks
+from segstream.adapters.blocks import LEDGER, PURCHASES, Blocks
 from segstream.adapters.record_log import TABLE, RecordLog
 from segstream.core.model import Model
 from segstream.core.partition import PartitionMeta, StoredRecord
@@ -41,7 +40,6 @@ _TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE models (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE panel (block INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE ledger (block INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 
 _T = TypeVar("_T")
@@ -152,7 +150,7 @@ class SqliteStore:
         if not fresh:
             self._check(spec_digest)
         # A state of before they were kept gets them from here on.
-        for statement in PURCHASE_TABLES:
+        for statement in (*PURCHASES.tables, *LEDGER.tables):
             db.execute(statement)
         if not fresh:
             return
@@ -220,20 +218,23 @@ class SqliteStore:
 
     def ledger(self) -> bytes:
         """Every ledger row, in the order it was written."""
-        return b"".join(
-            body for (body,) in self._db.execute("SELECT body FROM ledger ORDER BY block")
-        )
+        return b"".join(self.ledger_blocks())
+
+    def ledger_blocks(self) -> Iterator[bytes]:
+        """Give the same piece by piece."""
+        yield from Blocks(self._db, LEDGER).each()
 
     def purchases(self) -> list[bytes]:
         """Every block of purchases, in the order it was written."""
-        return PurchaseBlocks(self._db).all()
+        return list(Blocks(self._db, PURCHASES).each())
 
-    def prune_purchases(self, first_day: int) -> None:
-        """Drop purchases of days before this one (since 1970)."""
+    def prune(self, purchases_day: int, ledger_day: int) -> None:
+        """Drop purchases, and rows of the ledger, of days before these (since 1970)."""
         self._forget()
         with self._transaction():
             self._check_epoch(self._epoch)
-            PurchaseBlocks(self._db).prune(first_day)
+            Blocks(self._db, PURCHASES).prune(purchases_day)
+            Blocks(self._db, LEDGER).prune(ledger_day)
 
     def commit(self, batch: Batch) -> None:
         """See `segstream.ports.Store.commit`."""
@@ -251,9 +252,8 @@ class SqliteStore:
         if batch.panel.keys:
             body = msgspec.msgpack.encode(batch.panel)
             db.execute("INSERT INTO panel (body) VALUES (?)", (body,))
-        if batch.ledger:
-            db.execute("INSERT INTO ledger (body) VALUES (?)", (batch.ledger,))
-        PurchaseBlocks(db).append(batch.purchases, batch.ended)
+        Blocks(db, LEDGER).append(batch.ledger, batch.ended)
+        Blocks(db, PURCHASES).append(batch.purchases, batch.ended)
         for model in batch.models:
             db.execute("INSERT INTO models VALUES (?, ?)", (model.number, _json(model)))
         if batch.trainer is not None:
@@ -273,7 +273,8 @@ class SqliteStore:
         with suppress(SegstreamError), self._transaction():
             self._check_epoch(self._epoch)
             (self._log or RecordLog(self._db)).forget()
-            PurchaseBlocks(self._db).forget()
+            Blocks(self._db, LEDGER).forget()
+            Blocks(self._db, PURCHASES).forget()
 
     def close(self) -> None:
         """See `segstream.ports.Store.close`."""

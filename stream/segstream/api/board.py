@@ -27,6 +27,7 @@ from segstream.core.changes import rfc3339
 from segstream.core.insights_answer import InsightsTable
 from segstream.report.evidence import Evidence, evidence_of
 from segstream.report.facts import to_json
+from segstream.report.retrospect import Retrospect
 from segstream.view import View
 
 # Pages and maps of other sizes come and go.
@@ -40,12 +41,16 @@ class Board:
     ----------
     insights
         Counts what segments buy; None where nothing of it is kept.
+    past
+        What followed the changes, where the view does not keep the orders that say so.
     """
 
     def __init__(
-        self, view: View, customer_word: str, insights: Callable[[], InsightsTable | None]
-    ) -> None:
+        self, view: View, customer_word: str, insights: Callable[[], InsightsTable | None],
+        past: Retrospect | None = None,
+    ) -> None:  # fmt: skip
         self.view, self.customer_word = view, customer_word
+        self._past = past
         self.lens = Lens(view.spec, view.model)
         self._insights = insights
         self._answers: dict[tuple[object, ...], bytes] = {}
@@ -103,7 +108,7 @@ class Board:
 
     def overview(self) -> object:
         """The summary of the run."""
-        return to_json(overview_answer(self.view, self.customer_word))
+        return to_json(overview_answer(self.view, self.customer_word, self._past))
 
     def map(self, sample: int) -> object:
         """Customers on their principal components."""

@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 from kafka.partitioner.default import murmur2
@@ -33,9 +33,11 @@ from segstream.core.insights_answer import InsightsTable
 from segstream.core.spec import CompiledSpec
 from segstream.core.trainer_state import Command, changed
 from segstream.errors import SegstreamError
+from segstream.report.retrospect import Retrospect
 from segstream.settings import Settings, compile_spec, policy_of
 
 LOG: Final = logging.getLogger("segstream.serve")
+_T = TypeVar("_T")
 # Changes held for pages, streams and histories: what is older is in the topic.
 _TAIL: Final = 200_000
 # Between two sweeps at least, and nine times as long as one took: a tenth of a core. But a minute
@@ -173,8 +175,8 @@ class LiveReader:
     async def sweep(self) -> Board:
         """Read everybody."""
         settings, spec = self._settings, self._spec
-        raw = await self.redis.get(keys.insights(settings.namespace))
-        table = msgspec.json.decode(cast("bytes", raw), type=InsightsTable) if raw else None
+        table = await self._told(keys.insights(settings.namespace), InsightsTable)
+        past = await self._told(keys.retrospect(settings.namespace), Retrospect)
         models, trainer = self.models.models, self.models.trainer
         trainer = changed(trainer, commands=(*trainer.commands, *self._commands))
         history = self.tail.page(None, _TAIL, newest=False)[0]
@@ -182,9 +184,16 @@ class LiveReader:
         def made() -> Board:
             parts = self._sweeper.sweep(models)
             view = SweptView(settings, spec, parts, trainer, models, list(history), table)
-            return Board(view, self._word, lambda: table)
+            return Board(view, self._word, lambda: table, past)
 
         return await asyncio.to_thread(made)
+
+    async def _told(self, key: str, kind: type[_T]) -> _T | None:
+        """What the role `insights` has put there; None where it is of another version of it."""
+        raw = await self.redis.get(key)
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(cast("bytes", raw), type=kind) if raw else None
+        return None
 
     def board(self) -> Board:
         """See `segstream.api.reader.Reader.board`."""

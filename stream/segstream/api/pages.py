@@ -40,10 +40,13 @@ class Overview(Summary):
 
     Attributes
     ----------
+    looked_back
+        Customers whom `aftermath`, `silence` and `sentences` are about: all, or a sample.
     names, colours
         By segment id, retired segments included.
     """
 
+    looked_back: int
     sizes: list[SizeOnDay]
     waiting_sizes: list[WaitingOnDay]
     freshness: list[Freshness]

@@ -16,6 +16,7 @@ from segstream.core.spec import FloatArray, IntArray
 from segstream.model_words import iso_day
 from segstream.report.evidence import Evidence
 from segstream.report.facts import Summary, gather
+from segstream.report.retrospect import Retrospect
 from segstream.report.today import SegmentToday, segments_today
 from segstream.view import View
 
@@ -119,9 +120,15 @@ def _counts(values: FloatArray, edges: FloatArray) -> list[int]:
 # ---- overview --------------------------------------------------------------------------
 
 
-def overview_answer(view: View, customer_word: str) -> Overview:
-    """The run's summary with sizes by day and freshness."""
-    facts = gather(view, customer_word)
+def overview_answer(view: View, customer_word: str, past: Retrospect | None) -> Overview:
+    """The run's summary with sizes by day and freshness.
+
+    Parameters
+    ----------
+    past
+        What followed the changes; None to look back over the view's own orders.
+    """
+    facts = gather(view, customer_word, past)
     told = {f.name: getattr(facts.summary, f.name) for f in fields(Summary)}
     sizes = [
         SizeOnDay(iso_day(day), segment, customers)
@@ -132,7 +139,8 @@ def overview_answer(view: View, customer_word: str) -> Overview:
         for day, customers in facts.tables.waiting.itertuples(index=False)
     ]
     return Overview(
-        **told, sizes=sizes, waiting_sizes=waiting, freshness=_freshness(view),
+        **told, looked_back=past.customers if past else len(view.customers), sizes=sizes,
+        waiting_sizes=waiting, freshness=_freshness(view),
         names={str(i): name for i, name in facts.tables.names.items()},
         colours={str(i): colour for i, colour in facts.tables.colours.items()},
     )  # fmt: skip

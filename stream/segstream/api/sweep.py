@@ -17,8 +17,6 @@ from redis.asyncio import Redis
 from segstream.adapters import redis_keys as keys
 from segstream.adapters.redis_store import Adoption, RedisStore
 from segstream.core import layout as at
-from segstream.core.changes import ChangeEncoder
-from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
 from segstream.core.insights_answer import InsightsTable
 from segstream.core.layout import layout_of
@@ -29,7 +27,7 @@ from segstream.core.recent import HOURS_PER_DAY, R_ROW, bought_of, recent_ledger
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
 from segstream.core.trainer_state import TrainerState
 from segstream.settings import Settings, policy_of
-from segstream.view import SPEND_DAYS, View
+from segstream.view import SPEND_DAYS, View, empty_partition
 from segstream.view_frames import ledger_frame
 
 # A quarter of a megabyte a reply: long enough to be cheap, short enough not to hold up requests.
@@ -124,7 +122,7 @@ def swept(partition: Partition) -> Swept:
 
 def _loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | None) -> Partition:
     """Lay a partition out in memory, under the model it has adopted."""
-    partition = _empty(settings, spec)
+    partition = empty_partition(settings, spec)
     # The day's totals are the worker's business.
     meta: Any = read.meta
     partition.load(PartitionMeta(
@@ -132,11 +130,6 @@ def _loaded(settings: Settings, spec: CompiledSpec, read: Read, model: Model | N
         first_ms=meta.first_ms, next_slot=len(read.records),
     ), model, iter(read.records))  # fmt: skip
     return partition
-
-
-def _empty(settings: Settings, spec: CompiledSpec) -> Partition:
-    encoder = ChangeEncoder(settings.namespace, spec.spec.names)
-    return Partition(spec, policy_of(settings), ColumnBuilder(spec, None, 1), encoder, b"")
 
 
 class SweptView(View):
@@ -153,7 +146,7 @@ class SweptView(View):
         trainer: TrainerState, models: list[Model], changes: list[bytes],
         counted: InsightsTable | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(settings, _empty(settings, spec), trainer, models, b"", changes)
+        super().__init__(settings, empty_partition(settings, spec), trainer, models, b"", changes)
         self._parts = parts
         self._counted = counted
         self._bought = bought_of(self.spec)

@@ -4,6 +4,7 @@ Segments never depend on it. It lets a report say what followed a change: did th
 best segment stay away, and what had they spent before?
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,23 @@ L_SLOT, L_DAY, L_ORDER, L_SPEND, L_IS_ORDER = range(5)
 N_LEDGER: Final = 5
 NO_LEDGER: Final[IntArray] = np.zeros((0, N_LEDGER), dtype=np.int64)
 _DAY_MS: Final = 86_400_000
+
+
+def merged_ledger(bodies: Iterable[bytes], first_day: int) -> bytes:
+    """Make one block of rows of many, without those of days before one (since 1970)."""
+    rows = _rows(b"".join(bodies))
+    return rows[rows[:, L_DAY] >= first_day].tobytes()
+
+
+def ledger_without_slots(body: bytes, gone: IntArray) -> bytes | None:
+    """Return rows without those of some slots; None where there are none of them."""
+    rows = _rows(body)
+    kept = ~np.isin(rows[:, L_SLOT], gone)
+    return None if kept.all() else rows[kept].tobytes()
+
+
+def _rows(body: bytes) -> IntArray:
+    return np.frombuffer(body, dtype=np.int64).reshape(-1, N_LEDGER)
 
 
 def ledger_rows(columns: Columns, spend_measure: int | None) -> IntArray:

@@ -116,11 +116,11 @@ def _stayers(moves: Moves, spending: Spending, last_day: int, seed: int) -> _Sta
     first_day = int(moves.day.min())
     days = np.arange(first_day, last_day - AFTER_DAYS + 1, dtype=np.int64)
     step = -(-moves.n_living // MAX_STAYERS)
-    sample = np.arange(0, moves.n_living, step, dtype=np.int64)
+    sample = np.flatnonzero(moves.rank % step == 0)
     segment, changed = daily_segments(moves, sample, days)
     who, day = np.repeat(sample, len(days)), np.tile(days, len(sample))
     after = spending.spend(who, day + 1, day + 1 + AFTER_DAYS).reshape(segment.shape)
-    draws = _draws(moves.n_living, seed)
+    draws = _draws(moves.n_living, seed)[:, moves.rank]
     ids = np.unique(moves.from_id[moves.from_id >= 0])
     sums = np.zeros((len(draws), len(ids), len(days)))
     counts = np.zeros_like(sums)

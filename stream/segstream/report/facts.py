@@ -2,11 +2,11 @@
 
 Each part has its own module:
 
-    view ► evidence ► today, stability, aftermath, silence, leavers, stories, model_facts ► Summary
-                    └► flows, timeline, model_facts                                       ► Tables
+    view ► evidence ► today, stability, retrospect, model_facts ► Summary
+                    └► flows, leavers, timeline, model_facts    ► Tables
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import pandas as pd
 from segstream.core.changes import rfc3339
 from segstream.core.insights_answer import InsightsTable
 from segstream.core.spec import Feature
-from segstream.report.aftermath import Aftermath, aftermath, whole_days_until
+from segstream.report.aftermath import Aftermath
 from segstream.report.buying import Buying, buying_of, insights_of
 from segstream.report.evidence import Evidence, evidence_of
 from segstream.report.flows import flows, sizes, waiting_sizes
@@ -29,7 +29,8 @@ from segstream.report.model_facts import (
     model_maps,
 )
 from segstream.report.moves import DAY_MS
-from segstream.report.silence import Silence, silence
+from segstream.report.retrospect import Retrospect, retrospect
+from segstream.report.silence import Silence
 from segstream.report.stability import (
     Lead,
     Rate,
@@ -39,7 +40,7 @@ from segstream.report.stability import (
     rates,
     undone,
 )
-from segstream.report.stories import Sentence, clear_changes
+from segstream.report.stories import Sentence, said
 from segstream.report.timeline import Timeline, instructive_customer, timeline
 from segstream.report.today import SegmentToday, segments_today
 from segstream.view import View
@@ -129,17 +130,19 @@ class Facts:
     tables: Tables
 
 
-def gather(view: View, customer_word: str = "customer") -> Facts:
+def gather(view: View, customer_word: str = "customer", told: Retrospect | None = None) -> Facts:
     """Compute everything.
 
     Parameters
     ----------
     customer_word
         Singular, lower case: what readers call a customer.
+    told
+        What followed the changes, where somebody else keeps the orders that say so.
     """
     evidence = evidence_of(view, customer_word)
     tables = _tables(evidence)
-    return Facts(_summary(evidence, tables), tables)
+    return Facts(_summary(evidence, tables, told or retrospect(evidence, tables.leavers)), tables)
 
 
 def _tables(evidence: Evidence) -> Tables:
@@ -161,12 +164,9 @@ def _tables(evidence: Evidence) -> Tables:
     )
 
 
-def _summary(evidence: Evidence, tables: Tables) -> Summary:
+def _summary(evidence: Evidence, tables: Tables, past: Retrospect) -> Summary:
     view, moves = evidence.view, evidence.moves
     segments = tuple(segments_today(evidence))
-    seed = view.settings.model.seed
-    whole = whole_days_until(evidence.clock_ms)
-    after = aftermath(moves, evidence.spending, evidence.best_at_changes(), whole, seed)
     spends = [s.spend for s in segments if s.spend is not None]
     return Summary(
         namespace=view.settings.namespace,
@@ -185,10 +185,10 @@ def _summary(evidence: Evidence, tables: Tables) -> Summary:
         rates=tuple(rates(moves)),
         undone=tuple(undone(moves)),
         lead=month_end_lead(moves),
-        aftermath=tuple(after if evidence.has_spend else ()),
-        silence=silence(moves, evidence.spending, evidence.model_ms),
-        leavers=leavers(evidence, tables.leavers),
-        sentences=tuple(clear_changes(evidence)),
+        aftermath=past.aftermath,
+        silence=past.silence,
+        leavers=past.leavers or leavers(evidence, tables.leavers),
+        sentences=tuple(replace(s, text=said(s, evidence.words)) for s in past.sentences),
         flows=tuple(_flow(*row) for row in tables.flows.itertuples(index=False)),
         model=model_facts(evidence),
         examples=_examples(evidence, tables),

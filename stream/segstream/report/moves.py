@@ -27,13 +27,17 @@ class Moves:
     Attributes
     ----------
     who
-        Customer: position among the living, and numbers from `n_living` on for those gone.
+        Customer: position among the living, and numbers from `n_living` on for those gone. Who was
+        erased and came back is somebody else.
     row
         Position in the frame of changes.
     from_id, to_id
         -1 for none.
     next_ms
         Time of the customer's next change; `clock_ms` where there is none.
+    rank : shape (n_living,)
+        Place of each living customer's id among all: chance goes by it, as the order of
+        customers in a state is another one than in a log of several partitions.
     """
 
     n_living: int
@@ -46,6 +50,7 @@ class Moves:
     reason: TextArray
     direction: TextArray
     next_ms: IntArray
+    rank: IntArray
 
     @property
     def day(self) -> IntArray:
@@ -87,13 +92,16 @@ def moves_of(changes: pd.DataFrame, ids: list[str], clock_ms: int) -> Moves:
     """
     known = pd.Index(ids).get_indexer(pd.Index(changes["customer_id"]))
     gone, _ = pd.factorize(changes["customer_id"])
-    who = np.where(known >= 0, known, len(ids) + gone).astype(np.int64)
+    gone_then = (known < 0) | _before_erasure(changes)
+    who = np.where(gone_then, len(ids) + gone, known).astype(np.int64)
     row = np.argsort(who, kind="stable")
     who = who[row]
     time_ms = _epoch_ms(changes["time"])[row]
     next_ms = np.full(len(row), clock_ms, dtype=np.int64)
     same = who[1:] == who[:-1]
     next_ms[:-1][same] = time_ms[1:][same]
+    rank = np.zeros(len(ids), dtype=np.int64)
+    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     return Moves(
         n_living=len(ids),
         clock_ms=clock_ms,
@@ -105,7 +113,16 @@ def moves_of(changes: pd.DataFrame, ids: list[str], clock_ms: int) -> Moves:
         reason=changes["reason"].to_numpy(dtype=object)[row],
         direction=changes["direction"].to_numpy(dtype=object)[row],
         next_ms=next_ms,
+        rank=rank,
     )
+
+
+def _before_erasure(changes: pd.DataFrame) -> BoolArray:
+    """Whether a change is an erasure, or one of the same customer came later."""
+    erased = changes["reason"] == "erased"
+    if not erased.any():
+        return np.zeros(len(changes), dtype=bool)
+    return erased[::-1].groupby(changes["customer_id"][::-1]).cummax()[::-1].to_numpy(dtype=bool)
 
 
 def _epoch_ms(times: "pd.Series[pd.Timestamp]") -> IntArray:

@@ -1,6 +1,6 @@
 """Changes as sentences, with the customer's own figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from segstream.core.spec import IntArray
 from segstream.report.evidence import RECENT_DAYS, WINDOW_DAYS, Evidence
 from segstream.report.moves import DAY_MS, OWN
-from segstream.report.words import counted, date_text, day_of
+from segstream.report.words import Words, counted, date_text, day_of
 
 # Below this, days without an order are the usual pause and explain nothing.
 SILENT_DAYS: Final = 14
@@ -68,14 +68,19 @@ def sentence(evidence: Evidence, i: int) -> Sentence:
     moves = evidence.moves
     change = evidence.view.changes.iloc[int(moves.row[i])]
     why = _why(evidence, i, change["drivers"])
-    name, customer = evidence.words.customer, change["customer_id"]
     # Today's names, as everywhere in a report: a redrawing may have renamed a segment since.
     name_of = evidence.view.segment_name
     from_name, to_name = name_of(int(moves.from_id[i])), name_of(int(moves.to_id[i]))
-    return Sentence(
-        customer, date_text(change["time"]), from_name, to_name, change["reason"], why,
-        f"{name} {customer}: {from_name} → {to_name}: {why}",
+    told = Sentence(
+        change["customer_id"], date_text(change["time"]), from_name, to_name, change["reason"],
+        why, "",
     )  # fmt: skip
+    return replace(told, text=said(told, evidence.words))
+
+
+def said(told: Sentence, words: Words) -> str:
+    """Put the parts of a sentence together."""
+    return f"{words.customer} {told.customer_id}: {told.from_name} → {told.to_name}: {told.why}"
 
 
 def _why(evidence: Evidence, i: int, drivers: list[dict[str, Any]]) -> str:

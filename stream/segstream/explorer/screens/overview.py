@@ -40,7 +40,7 @@ def page(api: Api) -> None:
         _reasons(summary)
     with right:
         _freshness(overview, names, colours)
-    _after(summary, words)
+    _after(overview, summary, words)
     bought_part(kept(api, now, "insights"), words)
 
 
@@ -136,12 +136,14 @@ def _freshness(overview: Answer, names: dict[int, str], colours: dict[int, str])
     html(table(("segment", "judged"), rows, numbers=(1,)))
 
 
-def _after(summary: Summary, words: Words) -> None:
+def _after(overview: Answer, summary: Summary, words: Words) -> None:
     if not summary.aftermath:
         return
+    seen = overview["looked_back"]
+    sample = f" Of {words.people(seen)}, picked by chance." if seen < summary.customers else ""
     heading(
         "What followed a change",
         f"Mean spend in the eight weeks after a change, beside {words.customers} who stayed in the "
-        "same segment that day. An association, not an effect.",
+        f"same segment that day. An association, not an effect.{sample}",
     )
     chart(aftermath_figure(summary.aftermath, words), "aftermath")
