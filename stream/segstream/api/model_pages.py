@@ -10,6 +10,7 @@ from segstream.api.problems import ProblemError
 from segstream.core.fitting import assign, panel_vectors
 from segstream.core.history import history, model_of
 from segstream.core.model import Model
+from segstream.core.tree import tree_of
 from segstream.errors import StateError
 from segstream.model_words import command_words, iso_day, model_answer
 from segstream.report.model_facts import elbow_curve
@@ -54,6 +55,7 @@ def model_page(view: View, version: str) -> ModelPage:
     return msgspec.convert(
         told | {
             "silhouettes": _silhouettes(view, model),
+            "tree": tree_of(model),
             "drift": _drift(view),
             "lineage": model.lineage,
             "decisions": [

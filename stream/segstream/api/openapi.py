@@ -24,7 +24,7 @@ _EXAMPLES: Final = "examples.json"
 
 @cache
 def examples() -> dict[str, Any]:
-    """Example of each type, by its name; taken from the demo's state."""
+    """Example of each type, by its name: the demo's, and cities of the coupon study."""
     found: dict[str, Any] = msgspec.json.decode((files(__package__) / _EXAMPLES).read_bytes())
     return found
 

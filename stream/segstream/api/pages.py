@@ -9,6 +9,7 @@ from segstream.core.drift import Level
 from segstream.core.history import HistoryRow
 from segstream.core.identity import Descent
 from segstream.core.trainer_state import Decision
+from segstream.core.tree import Merge
 from segstream.report.facts import Summary
 
 
@@ -172,7 +173,7 @@ class DecisionRow(Decision, frozen=True):
 
 
 class ModelPage(msgspec.Struct, frozen=True):
-    """A model with everything that led to it."""
+    """A model with everything that led to it; `tree` merges its segments, the nearest first."""
 
     version: str
     serves: bool
@@ -191,5 +192,6 @@ class ModelPage(msgspec.Struct, frozen=True):
     retired: list[RetiredSegment]
     lineage: list[Descent]
     silhouettes: list[Silhouettes]
+    tree: list[Merge]
     drift: list[DriftDay]
     decisions: list[DecisionRow]

@@ -12,6 +12,7 @@ from segstream.report.analyst_figures import (
 from segstream.report.facts import Facts, Summary
 from segstream.report.markup import dot, figure, note, table, text
 from segstream.report.model_facts import ModelFacts
+from segstream.report.tree_figures import nearest_text, tree_figure
 from segstream.report.wording import k_text
 from segstream.report.words import Words, number, percent
 
@@ -34,6 +35,7 @@ def analyst_part(facts: Facts, words: Words) -> str:
             figure("elbow", elbow_figure(maps.elbow, model.k)) if len(maps.elbow) else "",
             "<h3>Silhouette by segment</h3>",
             _silhouette(facts),
+            *_tree(facts),
         ]
     parts += ["<h3>Averages by segment</h3>", _averages(facts, words)]
     parts += ["<h3>Feature spec</h3>", _features(facts), "<h3>Refit checks</h3>", _decisions(facts)]
@@ -45,6 +47,17 @@ def _silhouette(facts: Facts) -> str:
     if maps is None or maps.silhouettes.empty:
         return note("There is one segment, so nothing to compare it with.")
     return figure("silhouette", silhouette_figure(maps.silhouettes, tables.names, tables.colours))
+
+
+def _tree(facts: Facts) -> list[str]:
+    maps, tables = facts.tables.maps, facts.tables
+    if maps is None or not maps.tree:
+        return []
+    return [
+        "<h3>Tree of the segments</h3>",
+        note(nearest_text(maps.tree, tables.names)),
+        figure("tree", tree_figure(maps.tree, tables.names, tables.colours)),
+    ]
 
 
 def _model(summary: Summary, m: ModelFacts) -> str:

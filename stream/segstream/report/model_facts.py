@@ -9,6 +9,7 @@ import pandas as pd
 from segstream.core.fitting import K_ALLOWED, K_TRIED, SILHOUETTE_MEMBERS, assign, fresh, quality_of
 from segstream.core.spec import FloatArray, IntArray
 from segstream.core.trainer_state import Decision
+from segstream.core.tree import Merge, tree_of
 from segstream.report.evidence import Evidence
 from segstream.report.words import Words, date_text, day_of, percent
 
@@ -152,12 +153,15 @@ class ModelMaps:
         segment_id, silhouette: mean over sampled members, by nearest segment.
     elbow
         k, wcss; of the fit that chose k, else of fits on today's customers.
+    tree
+        The segments, merged step by step.
     """
 
     points: pd.DataFrame
     explained: tuple[float, float]
     silhouettes: pd.DataFrame
     elbow: pd.DataFrame
+    tree: list[Merge]
 
 
 MAP_POINTS: Final = 1_500
@@ -177,7 +181,7 @@ def model_maps(evidence: Evidence) -> ModelMaps | None:
     labels = ids[assign(model.centres, scaled).labels]
     curve = model.fit.curve or elbow_curve(scaled, model.fit.seed)
     elbow = pd.DataFrame(sorted(curve.items()), columns=["k", "wcss"])
-    return ModelMaps(frame[::step], explained, _silhouettes(scaled, labels), elbow)
+    return ModelMaps(frame[::step], explained, _silhouettes(scaled, labels), elbow, tree_of(model))
 
 
 def elbow_curve(vectors: FloatArray, seed: int) -> dict[int, float]:

@@ -1,9 +1,11 @@
 """Model: how good it is, where it comes from, whether it still fits, and who may change it."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from segstream.core.tree import Merge
 from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import segments
 from segstream.explorer.look import chart, heading, html, paragraph
@@ -12,6 +14,7 @@ from segstream.explorer.screens.model_life import drift_part, life_part
 from segstream.explorer.wording import names_and_colours
 from segstream.report.analyst_figures import elbow_figure, silhouette_figure, silhouette_plot
 from segstream.report.markup import tiles
+from segstream.report.tree_figures import nearest_text, tree_figure
 
 
 def page(api: Api) -> None:
@@ -23,6 +26,7 @@ def page(api: Api) -> None:
     found = living(api, now)
     st.title(f"Model {now['model']}", anchor=False)
     _quality(found, now)
+    _tree(found, now)
     commands_part(api, models, now)
     life_part(models, found, now)
     drift_part(found, now)
@@ -67,6 +71,18 @@ def _quality(found: Answer, now: Answer) -> None:
     if values:
         heading("Mean silhouette by segment")
         chart(silhouette_figure(_means(values), names, colours), "silhouette_means")
+
+
+def _tree(found: Answer, now: Answer) -> None:
+    tree = msgspec.convert(found["tree"], list[Merge])
+    if not tree:
+        return
+    names, colours = names_and_colours(now)
+    heading("Tree of the segments", "Merged step by step, the nearest first: hierarchical "
+            "clustering of their centres, by Ward's criterion. The further right two branches "
+            "meet, the more they differ.")  # fmt: skip
+    paragraph(nearest_text(tree, names))
+    chart(tree_figure(tree, names, colours), "tree")
 
 
 def _elbow(quality: Answer) -> None:
