@@ -60,7 +60,8 @@ def short(name: str) -> str:
     >>> short("a" * 50)[-3:]
     'aa…'
     """
-    return escape(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")
+    # Plotly shows a quotation mark as it is, and would show its entity as that.
+    return escape(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…", quote=False)
 
 
 def shares_figure(
@@ -94,6 +95,40 @@ def shares_figure(
     fig.update_xaxes(tickformat=".0%", range=[0, 1.04], dtick=0.2)
     fig.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)")
     fig.update_layout(showlegend=True, legend={"traceorder": "normal"})
+    return fig
+
+
+def used_figure(
+    shares: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], most: int = 12
+) -> go.Figure:
+    """One line per value and one dot per segment, for values of which a customer may have several.
+
+    Stacked, such shares would add up to more than everybody.
+
+    Parameters
+    ----------
+    shares
+        Segment to value to share of one; a ring is drawn for segments without a colour.
+    most
+        Values shown, by their sum.
+    """
+    shown, _ = _largest(shares, most)
+    # A phone puts each name of the legend on a line of its own.
+    fig = figure(90 + 22 * len(shares) + 30 * max(1, len(shown)))
+    for segment, mine in shares.items():
+        colour = colours.get(segment)
+        ring = {"color": MUTED, "symbol": "circle-open", "line": {"width": 2}}
+        fig.add_trace(
+            go.Scatter(
+                y=[short(value) for value in shown], x=[mine.get(value, 0.0) for value in shown],
+                mode="markers", name=short(segment),
+                marker={"size": 11, "opacity": 0.9} | ({"color": colour} if colour else ring),
+                hovertemplate=f"{short(segment)}, %{{y}}: %{{x:.1%}}<extra></extra>",
+                cliponaxis=False,
+            )
+        )  # fmt: skip
+    fig.update_xaxes(tickformat=".0%", rangemode="tozero", range=[0, None])
+    fig.update_yaxes(autorange="reversed", type="category")
     return fig
 
 

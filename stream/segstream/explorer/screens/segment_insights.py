@@ -7,7 +7,13 @@ import streamlit as st
 from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import kept
 from segstream.explorer.look import chart, heading, html, notes, paragraph
-from segstream.report.insight_figures import Bought, likelihood_figure, shares_figure
+from segstream.explorer.wording import named
+from segstream.report.insight_figures import (
+    Bought,
+    likelihood_figure,
+    shares_figure,
+    used_figure,
+)
 from segstream.report.markup import table, text
 from segstream.report.words import Words, percent
 
@@ -16,6 +22,9 @@ SHARES: Final = {
     "gender": "Gender", "city": "City", "country": "Country", "channel": "Channel",
     "merchant": "Merchant", "branch": "Branch", "coupon": "Coupon use",
 }  # fmt: skip
+
+_SEVERAL: Final = frozenset({"channel", "merchant", "branch", "coupon"})
+"""Of these a customer may have several."""
 
 
 def insights_part(api: Api, now: Answer, found: Answer, words: Words) -> None:
@@ -37,7 +46,7 @@ def insights_part(api: Api, now: Answer, found: Answer, words: Words) -> None:
 
 def within(every: Answer) -> str:
     """Say over which days was counted; nothing where over all."""
-    return f" in {every['window_days']:.0f} days" if every["window_days"] else ""
+    return f" in {every['window_days']:,.0f} days" if every["window_days"] else ""
 
 
 def _products(group: Answer, every: Answer, found: Answer, words: Words) -> None:
@@ -104,6 +113,7 @@ def _pairs(group: Answer) -> None:
 
 def _shares(every: Answer, now: Answer) -> None:
     names = {str(s["id"]): s["name"] for s in now["segments"]}
+    colours = {s["name"]: s["colour"] for s in now["segments"]}
     found = {
         key: title
         for key, title in SHARES.items()
@@ -120,7 +130,11 @@ def _shares(every: Answer, now: Answer) -> None:
             for i, name in names.items()
             if i in every["segments"]
         }
-        chart(shares_figure(shares), f"shares_{key}")
+        if key in _SEVERAL:
+            told = {s: {named(key, v): x for v, x in own.items()} for s, own in shares.items()}
+            chart(used_figure(told, colours), f"shares_{key}")
+        else:
+            chart(shares_figure(shares), f"shares_{key}")
 
 
 def _by_value(rows: list[Answer]) -> dict[str, float]:
