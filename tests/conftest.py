@@ -34,7 +34,7 @@ settings.register_profile(
 # `make check` asks for `quick`; `thorough` searches twenty times longer than `make test`.
 settings.load_profile(os.environ.get("SEGSTREAM_HYPOTHESIS", "ci"))
 
-pytest_plugins = ("tests.once", "tests.example_states")
+pytest_plugins = ("tests.once", "tests.example_states", "tests.planted_coupons")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

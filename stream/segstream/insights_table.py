@@ -14,7 +14,7 @@ from segstream.core.model import Model
 from segstream.core.purchases import DAY_MS
 from segstream.core.spec import IntArray
 from segstream.insights_partition import rows_of
-from segstream.insights_view import window_days
+from segstream.insights_view import place_templates, window_days
 from segstream.settings import Settings, compile_spec
 
 
@@ -52,7 +52,9 @@ def table_of(found: Snapshot) -> InsightsTable:
     """Count what each segment buys."""
     settings = found.settings.insights
     last_day = max(found.clock_ms, 0) // DAY_MS
-    days = window_days(found.days or settings.days, compile_spec(found.settings))
+    spec = compile_spec(found.settings)
+    days = window_days(found.days or settings.days, spec)
+    advice, notices = place_templates(found.settings, spec)
     segments = found.model.segments if found.model else ()
     look = Look(
         as_of=rfc3339(max(found.clock_ms, 0)),
@@ -61,6 +63,8 @@ def table_of(found: Snapshot) -> InsightsTable:
         days=days or last_day - max(found.first_ms, 0) // DAY_MS + 1,
         names=found.names,
         segment_names=found.standings.names | {s.id: s.name for s in segments},
+        advice=advice,
+        notices=notices,
     )
     bases = np.cumsum([0, *found.slots]).tolist()
     parts = list(zip(bases, found.blocks, strict=False))

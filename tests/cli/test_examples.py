@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from tests.cli.commands import Place, segstream
 from tests.example_states import Streamed
 
+from segstream.core.places_answer import Looked, Places
 from segstream.insights_view import insights_of_state
 from segstream.view import View, open_view
 
@@ -36,6 +38,55 @@ def test_coupons(shared_data: Callable[[str], Path], streamed: Streamed) -> None
     assert shares["merchant"] == {str(m): n for m, n in merchants.items()}
     for group in table.segments.values():
         assert sum(s.customers for s in group.shares["gender"]) == group.customers
+
+
+def test_coupons_by_city_branch_and_merchant(
+    shared_data: Callable[[str], Path], streamed: Streamed
+) -> None:
+    """Every claim and redemption, rate and interval is pandas' on the study's own tables."""
+    source = shared_data("coupons_ecommerce/transactions.csv")
+    rows = pd.read_csv(source)
+    for name, key in (("customers", "customer_id"), ("cities", "city_id"),
+                      ("branches", "branch_id")):  # fmt: skip
+        rows = rows.merge(pd.read_csv(source.with_name(f"{name}.csv")), on=key, how="left")
+    rows["burned"] = rows["transaction_status"] == "burned"
+    view = view_of(streamed("coupons"))
+    table = insights_of_state(view, products=None)
+    segment = view.customers.set_index("customer_id")["segment_id"]
+    rows["segment"] = rows["customer_id"].astype(str).map(segment)
+    lists: dict[str, Places] = {one.kind: one for one in table.places}
+    for kind, column in (("city", "city_name"), ("merchant", "merchant_id"),
+                         ("branch", "branch_id")):  # fmt: skip
+        one = lists[kind]
+        assert (one.claimed, one.claimed_redeemed, one.redeemed) == (5_000, 2_516, 2_516)
+        assert (one.customers, one.without, one.rate) == (989, 0, 0.5032)
+        plain = rows.groupby(column).agg(
+            customers=("customer_id", "nunique"), claimed=("burned", "size"),
+            burned=("burned", "sum"),
+        )  # fmt: skip
+        found = {row.value: row for row in one.rows}
+        assert set(found) == set(map(str, plain.index))
+        for value, row in plain.iterrows():
+            told, sure = found[str(value)], proportion(row["burned"], row["claimed"])
+            assert told.customers == row["customers"]
+            assert (told.claimed, told.redeemed) == (row["claimed"], row["burned"])
+            assert told.claimed_redeemed == row["burned"]
+            assert (told.low, told.high) == pytest.approx(sure)
+            mine = rows[rows[column] == value].drop_duplicates("customer_id")
+            assert {s.segment_id: s.customers for s in told.segments if s.customers} == (
+                mine["segment"].value_counts().to_dict()
+            )
+        # Genders, cities and burns of the study were drawn at random: nothing is claimed of any.
+        assert one.redemption.differ == one.segments.differ == 0
+        assert not [said for row in one.rows for said in row.advice]
+    assert (lists["coupon"].count, lists["coupon"].rows) == (5_000, [])
+    assert lists["city"].redemption == Looked(20, 1, 0)
+
+
+def proportion(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's interval, by scipy."""
+    found = binomtest(int(successes), int(trials)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def test_total_value(shared_data: Callable[[str], Path], streamed: Streamed) -> None:

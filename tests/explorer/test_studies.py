@@ -12,8 +12,10 @@ from tests.api.served import served_state
 from tests.cli.commands import Place, segstream
 from tests.example_states import EXAMPLES, Streamed
 from tests.explorer.conftest import address, opened, words
+from tests.planted_coupons import CROWD, EAGER, IDLE, WEAK
 
 from segstream.explorer.client import Api
+from segstream.report.markup import text
 
 SharedData = Callable[[str], Path]
 
@@ -64,7 +66,42 @@ def test_coupons(streamed: Streamed) -> None:
             assert f"**{title}**" in told
         assert figures(drawn) >= 7
         assert "coupons claimed" in told
-        assert figures(opened("overview", api)) >= 2
+        assert "Where they live" in told
+        overview = opened("overview", api)
+        assert figures(overview) >= 5
+        every = words(overview)
+        for title in ("Cities", "Coupons", "Coupons by merchant", "Coupons by branch"):
+            assert f"**{title}**" in every
+        assert "None of 20 cities differs from the others in the share of coupons redeemed" in every
+        assert '<td data-label="city">Port Said</td>' in every
+        assert "2,516" in every
+        model = words(opened("model", api))
+        assert "Tree of the segments" in model
+        assert "they would be merged first" in model
+
+
+def test_coupons_and_cities_that_differ(planted: Place) -> None:
+    """Where a city or coupon differs, its card is on the Overview and on its segment's page."""
+    with explored(planted) as api:
+        told = words(opened("overview", api))
+        for name, advice in ((EAGER, "Coupons work here"), (IDLE, "Claimed and left"),
+                             (WEAK, "Coupon to change")):  # fmt: skip
+            assert f"<h3>{text(name)}: {advice}</h3>" in told
+        assert "24 customers told no city" in told
+        cities = next(p for p in api.get("insights")["places"] if p["kind"] == "city")
+        said = next(a for row in cities["rows"] if row["value"] == CROWD for a in row["advice"])
+        drawn = opened("segment", api)
+        drawn.selectbox("segment").set_value(said["segment_id"]).run()
+        assert not drawn.exception
+        assert f"<h3>{CROWD}: Where a segment lives</h3>" in words(drawn)
+
+
+def test_a_shop_without_cities_and_coupons_shows_no_heading_of_them(reading: Api) -> None:
+    """Nothing is drawn of what no event names."""
+    for page in ("overview", "segment"):
+        told = words(opened(page, reading))
+        for title in ("Cities", "Coupons by", "Where they live"):
+            assert title not in told
 
 
 def test_total_value(streamed: Streamed) -> None:

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from segstream.adapters.file_sink import CHANGES
+from segstream.cli.bought import BOUGHT, bought_frame, of_segment
 from segstream.cli.options import json_option, out_option, state_option
 from segstream.core.portrait import quantity
 from segstream.errors import ConfigError, OutputError, StateError
-from segstream.insights_view import insights_of_state, likelihoods_frame, top_products_frame
 from segstream.view import View, open_view
 from segstream.view_frames import iter_json, members_at
 
@@ -31,8 +31,7 @@ def _model_needed(view: View) -> None:
         )
 
 
-_BOUGHT: Final = ("likelihoods", "top-products")
-_WHAT: Final = ("customers", "segments", "changes", "memberships", "model", *_BOUGHT)
+_WHAT: Final = ("customers", "segments", "changes", "memberships", "model", *BOUGHT)
 
 
 @click.command()
@@ -50,8 +49,8 @@ _WHAT: Final = ("customers", "segments", "changes", "memberships", "model", *_BO
 @click.option("--as-of", metavar="DATE",
               help="Of memberships: only those of that moment (UTC).")  # fmt: skip
 @click.option("--days", type=click.IntRange(1),
-              help="Of likelihoods and top-products: days of event time up to now.")  # fmt: skip
-@click.option("--segment", type=int, help="Of likelihoods and top-products: this id alone.")
+              help="Of what is bought and claimed: days of event time up to now.")  # fmt: skip
+@click.option("--segment", type=int, help="Of what is bought and claimed: this id alone.")
 @click.option("--by", type=click.Choice(["product", "category"]), default="product",
               show_default=True, help="Of likelihoods: what may be bought.")  # fmt: skip
 @state_option
@@ -66,6 +65,8 @@ def export(
     Memberships are who was in which segment from when to when, one row per stay.
     Likelihoods are how likely a customer of each segment buys each product, with 95 % intervals
     and the lift against all customers; top-products are those with the most orders.
+    Places are cities, coupons are coupons by id, merchant and branch: customers by segment, coupons
+    claimed and redeemed, whether that differs from the others, and what the playbook says to it.
 
     \b
     Examples:
@@ -74,16 +75,17 @@ def export(
       segstream export customers --format parquet --output customers.parquet
       segstream export memberships --as-of 2017-06-30
       segstream export likelihoods --days 28 --segment 2
+      segstream export places --output cities.csv
       segstream export model --output model.json
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     if as_of and what != "memberships":
         raise click.UsageError(f"--as-of: expected it with memberships, got it with {what}")
-    if (days or segment is not None) and what not in _BOUGHT:
-        raise click.UsageError(f"--days, --segment: expected with {_BOUGHT}, got it with {what}")
+    if (days or segment is not None) and what not in BOUGHT:
+        raise click.UsageError(f"--days, --segment: expected with {BOUGHT}, got it with {what}")
     view = open_view(state, out)
-    if what in _BOUGHT:
+    if what in BOUGHT:
         bought = bought_frame(view, what, days or 0, by)
-        _write(_bytes(_of_segment(view, bought, segment), kind), output)
+        _write(_bytes(of_segment(view, bought, segment), kind), output)
         return
     if what == "model":
         _model_needed(view)
@@ -97,37 +99,6 @@ def export(
     if as_of:
         frame = members_at(frame, _moment(as_of, view.clock))
     _write(_bytes(frame, kind), output)
-
-
-def bought_frame(view: View, what: str, days: int, by: str) -> pd.DataFrame:
-    """Count what every group buys, as a table.
-
-    Raises
-    ------
-    StateError
-        The state keeps no purchases.
-    """
-    if not view.purchases:
-        raise StateError(
-            "state: expected purchases to count, got none: no event of it bought anything, or it "
-            "was run with insights.enabled = false; run the events into a new --state"
-        )
-    table = insights_of_state(view, days, products=None, pairs=0)
-    for notice in table.notices:
-        click.echo(f"segstream: {notice}", err=True)
-    if what == "likelihoods":
-        return likelihoods_frame(view, table, by == "category")
-    return top_products_frame(view, table)
-
-
-def _of_segment(view: View, frame: pd.DataFrame, segment: int | None) -> pd.DataFrame:
-    if segment is None:
-        return frame
-    known = [s.id for s in view.model.segments] if view.model else []
-    if segment not in known:
-        ids = ", ".join(map(str, known)) or "none yet"
-        raise ConfigError(f"--segment: expected the id of a living segment ({ids}), got {segment}")
-    return frame[frame["segment_id"] == segment]
 
 
 def refuse_without_changes(view: View, out: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 from segstream.adapters.playbook_files import named_playbook, playbook_text
 from segstream.cli.options import config_option, json_option
+from segstream.core.place_playbook import place_words
 from segstream.core.playbook import Playbook, missing, words
 from segstream.core.spec import CompiledSpec
 from segstream.main_job import read_settings
@@ -37,15 +38,19 @@ def check(file: str, config: Path | None, as_json: bool) -> None:
       segstream playbook check shop.toml --config segstream.toml
     """  # noqa: D301 - click reads the backspace as "keep these lines"
     spec = compile_spec(read_settings(config))
-    found = examine(named_playbook(file, spec), spec)
+    book = named_playbook(file, spec)
+    found = examine(book, spec)
     if as_json:
-        click.echo(json.dumps({"templates": found}))
+        places = [{"name": place.name, "when": place_words(place)} for place in book.place]
+        click.echo(json.dumps({"templates": found, "places": places}))
         return
     for template in found:
         lacks = ", ".join(template["missing"])
         click.echo(f"{template['name']}: {f'not used, no {lacks}' if lacks else 'used'}")
         for condition in template["when"]:
             click.echo(f"  {condition}")
+    for place in book.place:
+        click.echo(f"{place.name}: of places\n  {place_words(place)}")
     used = sum(1 for template in found if not template["missing"])
     click.echo(f"fine: {used} of {len(found)} templates can be used with these features")
 

@@ -23,7 +23,10 @@
           ► importing, brought           a company's own segments as a model; sent to the trainer
           ► frequent                     purchases of a window read together
               likelihoods, baskets         who buys what, how surely; what is bought together
+              coupons, differing           claims that were redeemed; whether groups differ
+              place_counts, places         cities and coupons, place_playbook: what to do there
               insights, insights_answer    what each segment buys
+          ► tree                         the segments, merged step by step
           ► history, comparing           models as rows, and beside each other
 
 Nothing here reads a clock, a file, the environment or an unseeded random number.

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from segstream.core import baskets
+from segstream.core.coupons import coupons_of
 from segstream.core.events import PURCHASE, RETURN
 from segstream.core.frequent import Read
 from segstream.core.insights_answer import (
@@ -25,6 +26,10 @@ from segstream.core.insights_answer import (
     TopProduct,
 )
 from segstream.core.likelihoods import Bought, Lines, Sales, bought, distinct, lift, sales, wilson
+from segstream.core.place_counts import People
+from segstream.core.place_playbook import PlaceTemplate
+from segstream.core.places import Telling, places_of
+from segstream.core.places_answer import Places
 from segstream.core.purchases import (
     CLAIMED,
     NONE,
@@ -67,11 +72,15 @@ class Look:
     last_day, days
         The window: so many UTC days up to this one (days since 1970).
     products, pairs
-        Told per group, at most; None for all products.
+        Told per group, at most; None for all products. As many cities and coupons as products.
     names
         Of products, by id.
     segment_names
         By segment id.
+    advice
+        The playbook's templates for cities and coupons.
+    notices
+        What was wrong before counting.
     """
 
     as_of: str
@@ -82,6 +91,8 @@ class Look:
     pairs: int = 20
     names: Mapping[str, str] = field(default_factory=dict)
     segment_names: Mapping[int, str] = field(default_factory=dict)
+    advice: Sequence[PlaceTemplate] = ()
+    notices: Sequence[str] = ()
 
     @property
     def first_day(self) -> int:
@@ -143,6 +154,7 @@ def insights(read: Read, members: Members, look: Look) -> InsightsTable:
         segment_names={
             str(i): look.segment_names.get(i, f"segment {i}") for i in members.segment_ids
         },
+        places=_places(basis, members),
     )
 
 
@@ -344,8 +356,20 @@ def _top_products(basis: _Basis) -> list[TopProduct]:
     ]
 
 
+def _places(basis: _Basis, members: Members) -> list[Places]:
+    traits, look = basis.traits, basis.look
+    city = np.full(basis.population, NONE, dtype=np.int64)
+    told = traits["trait"] == TRAIT_TEXTS.index("city")
+    city[traits["customer"][told]] = traits["value"][told]
+    # Ascending, whichever way the model or the changes list them.
+    ids = tuple(sorted(members.segment_ids))
+    people = People(members.segment, city, ids, look.segment_names)
+    telling = Telling(look.products, look.advice)
+    return places_of(people, coupons_of(basis.orders), basis.texts, telling)
+
+
 def _notices(basis: _Basis, read: Read) -> list[str]:
-    found = []
+    found = list(basis.look.notices)
     if not len(basis.orders["slot"]):
         found.append("no purchases or coupons in the window")
     elif not basis.products.texts:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from segstream.core.places_answer import Places
+
 
 class Likelihood(msgspec.Struct, frozen=True):
     """A product or category in a group.
@@ -131,6 +133,8 @@ class InsightsTable(msgspec.Struct, frozen=True):
         False where there were so many products that rare ones were left out.
     error
         Then the share of all product lines below which a product may have been left out.
+    places
+        Cities, and coupons by id, merchant and branch; those that events name.
     """
 
     as_of: str
@@ -144,3 +148,4 @@ class InsightsTable(msgspec.Struct, frozen=True):
     exact: bool
     error: float | None
     segment_names: dict[str, str] = {}
+    places: list[Places] = []

@@ -23,13 +23,13 @@ class Interval(NamedTuple):
     high: FloatArray
 
 
-def wilson(successes: IntArray, trials: int) -> Interval:
+def wilson(successes: IntArray, trials: int | IntArray) -> Interval:
     """Share of successes with Wilson's score interval.
 
     Parameters
     ----------
     trials
-        >= 1.
+        >= 1; of all, or of each.
 
     Notes
     -----
@@ -48,7 +48,7 @@ def wilson(successes: IntArray, trials: int) -> Interval:
     return Interval(share, np.clip(middle - half, 0, share), np.clip(middle + half, share, 1))
 
 
-def lift(own: IntArray, size: int, everyone: IntArray, population: int) -> Interval:
+def lift(own: IntArray, size: int | IntArray, everyone: IntArray, population: int) -> Interval:
     """Likelihood in a group by likelihood among all customers, the group's own included.
 
     Parameters
@@ -56,7 +56,7 @@ def lift(own: IntArray, size: int, everyone: IntArray, population: int) -> Inter
     own, everyone
         Customers who bought it, in the group and in all; `everyone` >= 1.
     size, population
-        Customers of the group, >= 1, and all customers.
+        Customers of the group (of all rows, or of each), >= 1, and all customers.
 
     Notes
     -----
@@ -68,7 +68,7 @@ def lift(own: IntArray, size: int, everyone: IntArray, population: int) -> Inter
     Examples
     --------
     >>> [round(float(x[0]), 2) for x in lift(np.array([30]), 100, np.array([100]), 1000)]
-    [3.0, 2.23, 4.03]
+    [3.0, 2.31, 3.89]
     """
     value = (own / size) / (everyone / population)
     w = size / population
@@ -76,7 +76,7 @@ def lift(own: IntArray, size: int, everyone: IntArray, population: int) -> Inter
     spread_p = p * (1 - p) / (size + 1)
     rest = population - size
     q = (everyone - own + 0.5) / (rest + 1)
-    spread_q = q * (1 - q) / (rest + 1) if rest else 0 * q
+    spread_q = np.where(np.equal(rest, 0), 0.0, q * (1 - q) / (rest + 1))
     mean = w * p + (1 - w) * q
     spread = (1 / p - w / mean) ** 2 * spread_p + ((1 - w) / mean) ** 2 * spread_q
     factor = np.exp(Z * np.sqrt(spread))

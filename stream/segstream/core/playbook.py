@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from segstream.core.place_playbook import PlaceTemplate
 from segstream.core.portrait import (
     LEVELS,
     UNKNOWN,
@@ -87,10 +88,13 @@ class Playbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         For people.
     template
         One `[[template]]` each; without any, names come from the strongest figures.
+    place
+        One `[[place]]` each: what to do where a city or a coupon differs from the others.
     """
 
     description: str = ""
     template: tuple[Template, ...] = ()
+    place: tuple[PlaceTemplate, ...] = ()
 
 
 class Label(NamedTuple):

@@ -7,6 +7,7 @@ from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import kept, segments
 from segstream.explorer.look import chart, heading, html, paragraph, wide_chart
 from segstream.explorer.screens.bought import bought_part
+from segstream.explorer.screens.places import places_part
 from segstream.explorer.wording import ago, names_and_colours, reason_words, words_of
 from segstream.report.cards import segment_card
 from segstream.report.change_figures import reasons_figure
@@ -41,7 +42,9 @@ def page(api: Api) -> None:
     with right:
         _freshness(overview, names, colours)
     _after(overview, summary, words)
-    bought_part(kept(api, now, "insights"), words)
+    every = kept(api, now, "insights")
+    bought_part(every, words)
+    places_part(every, now, words)
 
 
 def _attention(summary: Summary, words: Words) -> None:

@@ -8,6 +8,7 @@ from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import kept, segments
 from segstream.explorer.look import chart, heading, html, paragraph
 from segstream.explorer.opening import open_customer
+from segstream.explorer.screens.places import segment_places
 from segstream.explorer.screens.segment_insights import insights_part
 from segstream.explorer.wording import words_of
 from segstream.report.markup import table, text, tiles
@@ -29,6 +30,8 @@ def page(api: Api) -> None:
     _profile(found, now["features"], words)
     _distribution(found, now["features"])
     insights_part(api, now, found, words)
+    if found["insights"] is not None:
+        segment_places(kept(api, now, "insights"), found, words)
     _members(api, now, found, words)
 
 
