@@ -41,18 +41,30 @@ PATIENCE_S = 90.0
 KILLS = 3
 
 
-def with_products(row: Row) -> Row:
-    """The same message with a product, a category and a country where it is a purchase."""
+def with_products(row: Row) -> list[Row]:
+    """The same message with what insights count, where it is an order; after some a coupon."""
     try:
         event = json.loads(row.value)
     except ValueError:
-        return row
+        return [row]
     if not isinstance(event, dict) or event.get("type") not in ("purchase", "return"):
-        return row
-    number = sum(event["event_id"].encode()) % 7
+        return [row]
+    luck = sum(event["event_id"].encode())
     country = "NL" if sum(row.key) % 3 else "BE"
-    told = {"product_id": f"p{number}", "category": f"c{number % 2}", "country": country}
-    return Row(row.key, json.dumps(event | told).encode(), row.time_ms)
+    told = {"product_id": f"p{luck % 7}", "category": f"c{luck % 7 % 2}", "country": country,
+            "city": f"city {sum(row.key) % 4}"}  # fmt: skip
+    made = [event | told]
+    if luck % 3:
+        kind = "coupon_redeemed" if luck % 9 == 1 else "coupon_claimed"
+        known = {name: event[name] for name in ("customer_id", "ts")}
+        made.append(known | {"event_id": f"{event['event_id']}-k", "type": kind,
+                             "coupon_id": f"k{luck % 2}", "branch_id": f"b{luck % 5}"})  # fmt: skip
+    return [Row(row.key, json.dumps(one).encode(), row.time_ms) for one in made]
+
+
+def feed(customers: int, days: int, seed: int) -> list[Row]:
+    """A log of a shop whose events say all that insights count."""
+    return [made for row in rows(customers, days, seed) for made in with_products(row)]
 
 
 def embedded(settings: Settings, log: list[Row], folder: Path) -> tuple[View, list[bytes]]:
@@ -153,7 +165,7 @@ def scene(stack: LocalStack, namespace: str, tmp_path: Path) -> Iterator[Scene]:
 
 def test_killed_and_started_again_it_counts_what_the_embedded_run_counts(scene: Scene) -> None:
     """SIGKILL at any moment: table and look back are those of an undisturbed embedded run."""
-    log = [with_products(row) for row in rows(120, 110, seed=5)]
+    log = feed(120, 110, seed=5)
     view, changes = embedded(scene.place.settings, log, scene.folder / "embedded")
     expected, said = insights_of_state(view), to_json(gather(view).summary)
     assert said["aftermath"]
@@ -169,6 +181,8 @@ def test_killed_and_started_again_it_counts_what_the_embedded_run_counts(scene: 
     plain = msgspec.json.decode(msgspec.json.encode(expected))
     assert plain["all"]["orders"] > 100
     assert len(plain["all"]["products"]) == 7
+    assert [one["kind"] for one in plain["places"]] == ["city", "coupon", "branch"]
+    assert all(one["claimed_redeemed"] > 10 for one in plain["places"])
     until(lambda: scene.table() == plain, PATIENCE_S, scene.check,
           lambda: f"{scene.said()}\n{scene.table()}\n{plain}")  # fmt: skip
 
@@ -186,7 +200,7 @@ def test_killed_and_started_again_it_counts_what_the_embedded_run_counts(scene: 
 
 def test_a_log_that_begins_behind_the_position_is_refused(scene: Scene) -> None:
     """Where messages between are deleted it stops and says so, instead of counting with a gap."""
-    log = [with_products(row) for row in rows(30, 10, seed=6)]
+    log = feed(30, 10, seed=6)
     half = len(log) // 2
     scene.fill(log[:half], [])
     process = scene.start()
