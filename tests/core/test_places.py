@@ -83,8 +83,13 @@ def used_claims(found: Sequence[Event]) -> set[str]:
     """Ids of claims that were redeemed since: one dumb loop, a queue per key."""
     queues: dict[tuple[object, ...], list[str]] = defaultdict(list)
     used = set()
-    ordered = sorted(found, key=lambda e: (e.ts // DAY_MS, e.type == "coupon_redeemed"))  # type: ignore[operator]
-    for one in ordered:
+
+    def when(one: Event) -> tuple[int, bool, int]:
+        """Of one day, claims first; of claims of one day, whichever, but always the same."""
+        day = int(one.ts or 0) // DAY_MS  # type: ignore[arg-type]
+        return day, one.type == "coupon_redeemed", text_hash(one.event_id)
+
+    for one in sorted(found, key=when):
         where = (one.coupon_id,) if one.coupon_id else (one.merchant_id, one.branch_id, 0)
         queue = queues[(one.customer_id, *where)]
         if one.type == "coupon_claimed":
