@@ -336,7 +336,7 @@ def test_toml_loads(path: Path) -> None:
     for body in blocks(path, "toml"):
         if "[[event]]" in body or "contract =" in body:
             load_mapping(body, path.name)
-        elif "[[template]]" in body:
+        elif "[[template]]" in body or "[[place]]" in body:
             load_playbook(body, path.name, compile_spec(Settings()))
         elif "[[campaign]]" in body:
             load_campaigns(body, path.name)

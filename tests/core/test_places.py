@@ -195,7 +195,7 @@ def test_what_no_event_names_is_not_listed() -> None:
 def world(city: np.ndarray, rates: np.ndarray, claims: int, seed: int) -> tuple[People, Coupons]:
     """Customers with a city and a rate of their own, and the coupons that they claim."""
     n = len(city)
-    segment = np.random.default_rng(0).permutation(n) % 3
+    segment = np.random.default_rng(seed + 7).permutation(n) % 3
     who = np.repeat(np.arange(n), claims)
     used = np.random.default_rng(seed).random(len(who)) < rates[who]
     nothing = np.full(len(who), -1)
@@ -278,14 +278,17 @@ def test_p_values_are_those_of_the_score_test() -> None:
 @pytest.mark.parametrize("alike", [False, True])
 def test_where_no_city_differs_one_is_rarely_named(alike: bool) -> None:
     """In 5 of 100 worlds at most, give or take, also where each customer redeems all or nothing."""
-    city, named = np.arange(400) % 20, 0
+    city, named, lived = np.arange(400) % 20, 0, 0
     for seed in range(400):
         draw = np.random.default_rng(seed)
         rates = (draw.random(400) < 0.5).astype(float) if alike else np.full(400, 0.5)
         found = cities(world(city, rates, 6, seed=seed + 1_000))
         assert found.redemption.tested == 20
+        assert found.segments.tested == 60
         named += found.redemption.differ > 0
+        lived += found.segments.differ > 0
     assert named / 400 <= ALPHA + 0.03
+    assert lived / 400 <= ALPHA + 0.03
 
 
 def test_what_differs_is_found() -> None:

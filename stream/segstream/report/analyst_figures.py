@@ -1,7 +1,6 @@
 """Figures for those who want to check: maps, elbow, silhouettes."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from segstream.report.figures import (
     colour_of,
     figure,
     name_of,
+    plotted,
 )
 
 
@@ -79,7 +79,7 @@ def _dot_words(mine: pd.DataFrame, name: str) -> dict[str, Any]:
     """What a dot says: its segment, and whose it is where that is known."""
     if "customer_id" not in mine:
         return {"name": name, "hoverinfo": "name"}
-    ids = [escape(str(customer)) for customer in mine["customer_id"]]
+    ids = [plotted(str(customer)) for customer in mine["customer_id"]]
     return {"name": name, "text": ids, "hovertemplate": f"%{{text}}: {name}<extra></extra>"}
 
 

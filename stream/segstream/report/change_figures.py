@@ -1,11 +1,10 @@
 """Why customers change segment: counts by reason, and what drives one customer."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import plotly.graph_objects as go
 
-from segstream.report.figures import MUTED, STAYED_COLOUR, figure
+from segstream.report.figures import MUTED, STAYED_COLOUR, figure, plotted
 
 
 def reasons_figure(changes: Mapping[str, int]) -> go.Figure:
@@ -13,7 +12,7 @@ def reasons_figure(changes: Mapping[str, int]) -> go.Figure:
     fig = figure(60 + 38 * max(1, len(changes)))
     fig.add_trace(
         go.Bar(
-            y=[escape(label) for label in changes], x=list(changes.values()), orientation="h",
+            y=[plotted(label) for label in changes], x=list(changes.values()), orientation="h",
             marker_color=STAYED_COLOUR, text=[f"{n:,}" for n in changes.values()],
             textposition="outside", cliponaxis=False, hoverinfo="skip", showlegend=False,
         )
@@ -43,9 +42,9 @@ def drivers_figure(
     for name, colour, sign in ((names[0], colours[0], 1.0), (names[1], colours[1], -1.0)):
         fig.add_trace(
             go.Bar(
-                y=[escape(label) for label in labels],
+                y=[plotted(label) for label in labels],
                 x=[c if c * sign > 0 else 0.0 for c in contributions], orientation="h",
-                name=f"speaks for {escape(name)}", marker_color=colour,
+                name=f"speaks for {plotted(name)}", marker_color=colour,
                 hovertemplate="%{y}: %{x:.2f}<extra></extra>",
             )
         )  # fmt: skip
@@ -62,7 +61,7 @@ def distances_figure(
     fig = figure(60 + 38 * max(1, len(names)))
     fig.add_trace(
         go.Bar(
-            y=[escape(name) for name in names], x=list(distances), orientation="h",
+            y=[plotted(name) for name in names], x=list(distances), orientation="h",
             marker_color=list(colours), text=[f"{d:.2f}" for d in distances],
             textposition="outside", cliponaxis=False, hoverinfo="skip", showlegend=False,
         )

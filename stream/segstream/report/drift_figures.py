@@ -1,12 +1,11 @@
 """Whether the population still looks as it did when the model was made, day by day."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Final
 
 import plotly.graph_objects as go
 
-from segstream.report.figures import OWN_COLOUR, figure
+from segstream.report.figures import OWN_COLOUR, figure, plotted
 from segstream.report.palette import OKABE_ITO
 
 LEVELS: Final = {"warn": ("#E69F00", "diamond"), "act": ("#D55E00", "x")}
@@ -52,7 +51,7 @@ def psi_figure(
     for n, (label, values) in enumerate(moving.items()):
         fig.add_trace(
             go.Scatter(
-                x=list(days), y=list(values), mode="lines", name=escape(label),
+                x=list(days), y=list(values), mode="lines", name=plotted(label),
                 line={"color": OKABE_ITO[n % len(OKABE_ITO)], "width": 1.6,
                       "dash": _DASHES[n // 2 % len(_DASHES)]},
             )

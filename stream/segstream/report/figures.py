@@ -216,7 +216,7 @@ def aftermath_figure(rows: Sequence[Aftermath], words: Words) -> go.Figure:
         fig.add_trace(
             go.Bar(
                 y=labels, x=values, name=name, orientation="h", marker_color=colour,
-                text=[escape(words.money(v)) for v in values], textposition="auto",
+                text=[plotted(words.money(v)) for v in values], textposition="auto",
                 hovertemplate="%{y}: %{text}<extra></extra>",
             )
         )  # fmt: skip
@@ -225,9 +225,20 @@ def aftermath_figure(rows: Sequence[Aftermath], words: Words) -> go.Figure:
     return fig
 
 
+def plotted(text: str) -> str:
+    """Escape any text for a figure.
+
+    Plotly reads `&lt;`, but shows the entity of a quotation mark as it is written.
+
+    >>> plotted('<b>"North"</b>')
+    '&lt;b&gt;"North"&lt;/b&gt;'
+    """
+    return escape(text, quote=False)
+
+
 def name_of(segment_id: int, names: Mapping[int, str]) -> str:
     """Escaped name of a segment."""
-    return escape(names.get(segment_id, "none" if segment_id < 0 else f"segment {segment_id}"))
+    return plotted(names.get(segment_id, "none" if segment_id < 0 else f"segment {segment_id}"))
 
 
 def colour_of(segment_id: int, colours: Mapping[int, str]) -> str:
@@ -241,7 +252,7 @@ def _faded(colour: str) -> str:
 
 
 def _sign(words: Words) -> str:
-    return escape(words.money(0.0).removesuffix("0"))
+    return plotted(words.money(0.0).removesuffix("0"))
 
 
 def _dates(days: "pd.Series[int]") -> list[str]:

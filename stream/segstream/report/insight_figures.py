@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
 import plotly.graph_objects as go
 
-from segstream.report.figures import MUTED, figure
+from segstream.report.figures import MUTED, figure, plotted
 
 # Steps of one hue (ColorBrewer PuBu and greys): never a segment's colour, and in order of lightness
 # for colour-blind readers.
@@ -33,7 +32,7 @@ def likelihood_figure(rows: Sequence[Bought], segment: str, colour: str) -> go.F
     labels = [short(row.name) for row in rows]
     fig.add_trace(
         go.Scatter(
-            y=labels, x=[row.likelihood for row in rows], mode="markers", name=escape(segment),
+            y=labels, x=[row.likelihood for row in rows], mode="markers", name=plotted(segment),
             marker={"size": 11, "color": colour},
             error_x={"type": "data", "symmetric": False, "color": colour, "thickness": 1.6,
                      "array": [row.high - row.likelihood for row in rows],
@@ -60,8 +59,7 @@ def short(name: str) -> str:
     >>> short("a" * 50)[-3:]
     'aa…'
     """
-    # Plotly shows a quotation mark as it is, and would show its entity as that.
-    return escape(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…", quote=False)
+    return plotted(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")
 
 
 def shares_figure(

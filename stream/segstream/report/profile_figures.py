@@ -4,12 +4,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
 import plotly.graph_objects as go
 
-from segstream.report.figures import MUTED, STAYED_COLOUR, figure
+from segstream.report.figures import MUTED, STAYED_COLOUR, figure, plotted
 
 # Bars longer than this are cut: 40 times as often says no more than "far above".
 _FARTHEST: Final = 8.0
@@ -38,13 +37,13 @@ def profile_figure(rows: Sequence[ProfileRow], colour: str) -> go.Figure:
     """Each feature as a multiple of everybody's mean, on a doubling scale around 1."""
     fig = figure(70 + 40 * max(1, len(rows)))
     shown = [min(_FARTHEST, max(_NOTHING, row.ratio)) for row in rows]
-    labels = [escape(row.label) for row in rows]
-    values = [escape(row.value) for row in rows]
+    labels = [plotted(row.label) for row in rows]
+    values = [plotted(row.value) for row in rows]
     fig.add_trace(
         go.Bar(
             y=labels, base=1.0, x=[ratio - 1.0 for ratio in shown], orientation="h",
             marker_color=colour, showlegend=False,
-            customdata=[(v, escape(row.everybody)) for v, row in zip(values, rows, strict=True)],
+            customdata=[(v, plotted(row.everybody)) for v, row in zip(values, rows, strict=True)],
             hovertemplate="%{y}: %{customdata[0]}, everybody %{customdata[1]}<extra></extra>",
         )
     )  # fmt: skip
@@ -94,7 +93,7 @@ def distribution_figure(
         total = sum(counts) or 1.0
         fig.add_trace(
             go.Bar(
-                x=middles, y=[n / total for n in counts], width=widths, name=escape(name),
+                x=middles, y=[n / total for n in counts], width=widths, name=plotted(name),
                 marker_color=shade, opacity=opacity,
                 hovertemplate="about %{x:,.3~g}: %{y:.1%}<extra></extra>",
             )

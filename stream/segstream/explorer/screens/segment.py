@@ -1,7 +1,5 @@
 """One segment: what sets it apart, who its customers are, what they buy, what to do."""
 
-from html import escape
-
 import streamlit as st
 
 from segstream.explorer.client import Answer, Api
@@ -11,6 +9,7 @@ from segstream.explorer.opening import open_customer
 from segstream.explorer.screens.places import segment_places
 from segstream.explorer.screens.segment_insights import insights_part
 from segstream.explorer.wording import words_of
+from segstream.report.figures import plotted
 from segstream.report.markup import table, text, tiles
 from segstream.report.profile_figures import ProfileRow, distribution_figure, profile_figure
 from segstream.report.words import Words, percent
@@ -100,7 +99,7 @@ def _distribution(found: Answer, features: list[Answer]) -> None:
         one["edges"], one["counts"], one["population_counts"], (found["name"], "everybody"),
         found["colour"],
     )  # fmt: skip
-    fig.update_xaxes(title=escape(labels[name]))
+    fig.update_xaxes(title=plotted(labels[name]))
     chart(fig, "distribution")
 
 
