@@ -75,6 +75,9 @@ def test_coupons(streamed: Streamed) -> None:
         assert "None of 20 cities differs from the others in the share of coupons redeemed" in every
         assert '<td data-label="city">Port Said</td>' in every
         assert "2,516" in every
+        report = (streamed("coupons").out / "report.html").read_text()
+        for part in ("None of 20 cities differs", "Tree of the segments", 'id="figure-rates-city"'):
+            assert part in report
         model = words(opened("model", api))
         assert "Tree of the segments" in model
         assert "they would be merged first" in model
@@ -83,10 +86,12 @@ def test_coupons(streamed: Streamed) -> None:
 def test_coupons_and_cities_that_differ(planted: Place) -> None:
     """Where a city or coupon differs, its card is on the Overview and on its segment's page."""
     with explored(planted) as api:
-        told = words(opened("overview", api))
+        told, report = words(opened("overview", api)), (planted.out / "report.html").read_text()
         for name, advice in ((EAGER, "Coupons work here"), (IDLE, "Claimed and left"),
                              (WEAK, "Coupon to change")):  # fmt: skip
-            assert f"<h3>{text(name)}: {advice}</h3>" in told
+            card = f"<h3>{text(name)}: {advice}</h3>"
+            assert card in told
+            assert card in report
         assert "24 customers told no city" in told
         cities = next(p for p in api.get("insights")["places"] if p["kind"] == "city")
         said = next(a for row in cities["rows"] if row["value"] == CROWD for a in row["advice"])

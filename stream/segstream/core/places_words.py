@@ -71,10 +71,10 @@ def _chance(looked: Looked, what: str) -> str:
     if not looked.outside:
         return f"No 95 % interval of theirs leaves out {what}."
     has = "has" if looked.outside == 1 else "have"
-    usual = looked.tested / 20
+    usual = looked.tested / 20 if looked.tested < 40 else round(looked.tested / 20)
     return (
         f"{looked.outside:,} {has} a 95 % interval that leaves out {what}; by chance alone about "
-        f"{usual:.1f} would.".replace(".0 would", " would")
+        f"{usual:,g} would."
     )
 
 

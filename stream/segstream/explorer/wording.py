@@ -36,15 +36,6 @@ def ago(seconds: float | None) -> str:
     return "under a minute"
 
 
-def named(kind: str, value: str) -> str:
-    """What a reader calls a merchant or city: a number alone says nothing.
-
-    >>> named("merchant", "15"), named("city", "Cairo")
-    ('merchant 15', 'Cairo')
-    """
-    return f"{kind} {value}" if value.isdecimal() else value
-
-
 def names_and_colours(*answers: Answer) -> tuple[dict[int, str], dict[int, str]]:
     """Collect names and colours by segment id; of retired segments too where an answer has them.
 

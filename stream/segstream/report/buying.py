@@ -51,16 +51,20 @@ class Buying:
 
 
 def insights_of(view: View) -> InsightsTable | None:
-    """Insights of a view; None where it keeps no purchases or they name nothing."""
+    """Insights of a view; None where it keeps none, or they name no product, city or coupon."""
     found = view.counted
     if found is None and view.purchases and view.model is not None:
         found = insights_of_state(view)
-    return found if found and (found.all.products or found.all.categories) else None
+    return found if found and (_names_products(found) or found.places) else None
+
+
+def _names_products(found: InsightsTable) -> bool:
+    return bool(found.all.products or found.all.categories)
 
 
 def buying_of(found: InsightsTable | None) -> tuple[Buying, ...]:
     """Tell products where they have names, else categories, else products by their ids."""
-    if found is None:
+    if found is None or not _names_products(found):
         return ()
     named = any(p.name != p.id for p in found.top_products)
     products = named or not found.all.categories

@@ -2,7 +2,8 @@
 
 Top down:
 
-    attention ► segments ► buying ► flows ► trust ► one customer ► sizes ► (folded) for analysts
+    attention ► segments ► buying ► places ► flows ► trust ► one customer ► sizes
+    ► (folded) for analysts
 """
 
 from typing import Final
@@ -17,6 +18,7 @@ from segstream.report.cards import segment_card
 from segstream.report.facts import Facts, Summary
 from segstream.report.figures import flow_figure, size_figure, timeline_figure
 from segstream.report.markup import dot, figure, note, section, table, text
+from segstream.report.places import places_section
 from segstream.report.style import DRAW, ICON, STYLE
 from segstream.report.trust import trust_part
 from segstream.report.wording import activity
@@ -52,6 +54,7 @@ def _parts(facts: Facts, words: Words) -> list[str]:
         attention_part(facts, words),
         _segments(facts.summary, words),
         _buying(facts, words),
+        places_section(facts.tables.insights),
         _flows(facts, words),
         trust_part(facts.summary, words),
         _timeline(facts, words),

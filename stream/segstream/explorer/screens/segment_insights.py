@@ -7,7 +7,6 @@ import streamlit as st
 from segstream.explorer.client import Answer, Api
 from segstream.explorer.following import kept
 from segstream.explorer.look import chart, heading, html, notes, paragraph
-from segstream.explorer.wording import named
 from segstream.report.insight_figures import (
     Bought,
     likelihood_figure,
@@ -15,6 +14,7 @@ from segstream.report.insight_figures import (
     used_figure,
 )
 from segstream.report.markup import table, text
+from segstream.report.places import named
 from segstream.report.words import Words, percent
 
 _SHOWN: Final = 10
