@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2, chi2_contingency, fisher_exact
 
 from segstream.core import differing, place_playbook, places_words
 from segstream.core.coupons import Coupons
@@ -264,15 +264,26 @@ def test_figures_of_a_city_are_those_of_the_functions() -> None:
             assert got == pytest.approx(tuple(float(x[0]) for x in expected))
 
 
-def test_p_values_are_those_of_the_score_test() -> None:
-    """The square of the score is the chi-square of the two-by-two table."""
-    own, size = np.array([12, 55]), np.array([40, 90])
-    found = p_values(own, size, np.array(200), 500, np.ones(2))
-    for i in range(2):
-        hits = [own[i], 200 - own[i]]
-        sizes = [size[i], 500 - size[i]]
+def test_p_values_are_the_larger_of_two_tests() -> None:
+    """Chi-square of the two-by-two table, less by the effect; Fisher's smaller tail twice."""
+    own, size, effect = np.array([12, 55, 2]), np.array([40, 90, 8]), np.array([1.0, 1.0, 4.0])
+    found = p_values(own, size, np.array(200), 500, effect)
+    for i in range(3):
+        hits, sizes = [own[i], 200 - own[i]], [size[i], 500 - size[i]]
         table = [hits, [n - h for n, h in zip(sizes, hits, strict=True)]]
-        assert found[i] == pytest.approx(chi2_contingency(table, correction=False).pvalue)
+        score = chi2.sf(chi2_contingency(table, correction=False).statistic / effect[i], 1)
+        tails = [fisher_exact(table, way).pvalue for way in ("less", "greater")]
+        assert found[i] == pytest.approx(max(score, min(1, 2 * min(tails))))
+
+
+def test_a_long_list_of_rare_coupons_names_none_by_chance() -> None:
+    """Where 3 of 100 are redeemed a score alone is not normal far out, where a long list looks."""
+    draw, named, sizes = np.random.default_rng(1), 0, np.full(1_000, 200)
+    for _ in range(60):
+        own = draw.binomial(200, 0.03, 1_000)
+        p = p_values(own, sizes, np.array(own.sum()), 200_000, np.ones(1_000))
+        named += holm(p).min() < ALPHA
+    assert named <= 6
 
 
 @pytest.mark.parametrize("alike", [False, True])
