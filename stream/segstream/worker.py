@@ -51,7 +51,7 @@ from segstream.core.turns import turn_of
 from segstream.errors import SourceError, StateError
 from segstream.ports import DayEvidence, Outbox, PanelBlock
 from segstream.settings import Settings, policy_of
-from segstream.worker_parts import Piece, Record, Tasks
+from segstream.worker_parts import Piece, Record, Tasks, Told
 
 AHEAD_MS: Final = 3_600_000
 """An event may be so much later than its Kafka record's timestamp."""
@@ -69,6 +69,7 @@ class PartitionWorker:
         self._settings, self._spec, self._tasks = settings, spec, tasks
         self.partition: Partition
         self._published: asyncio.Task[None] | None = None
+        self._told = Told()
         self._stopping = False
         self.on_claim: Callable[[], None] = lambda: None
         self.claimed = False
@@ -94,6 +95,7 @@ class PartitionWorker:
         tasks.log.seek(offset)
         self._n, self._offset = claim.n, offset
         self._last_publish = time.monotonic()
+        self._told.note(claim.outbox.evidence, self._last_publish)
         tasks.meter.claimed(self.partition.meta())
         self.claimed = True
         self.on_claim()
@@ -217,7 +219,11 @@ class PartitionWorker:
             await self._tasks.publisher.stop()
 
     async def _step(self) -> None:
-        if self.waits:
+        waits, now_s = self.waits, time.monotonic()
+        if self._told.due(now_s):
+            await self._tell_again()
+            self._told.again(now_s, waits)
+        if waits:
             # The trainer cannot answer for evidence that the broker did not take.
             await self._settle()
             await self._tasks.models.news(IDLE_S)
@@ -227,6 +233,13 @@ class PartitionWorker:
         moves = piece.records or piece.evidence or piece.until > self.partition.clock_minute
         if moves or self._next_adoption() or overdue:
             await self._batch(piece, overdue)
+
+    async def _tell_again(self) -> None:
+        """Publish the last evidence once more, with the position that is published already."""
+        await self._settle()
+        outbox = LogOutbox(evidence=self._told.evidence)
+        minute = self.partition.clock_minute
+        await self._tasks.publisher.publish(self._n, self._offset, minute, outbox)
 
     async def _next_piece(self) -> Piece:
         """Take records and instants; no more than the open day where its end is to wait at."""
@@ -328,6 +341,7 @@ class PartitionWorker:
         self.applied += len(records)
         if outbox.out.changes or outbox.out.dead_letters or evidence or overdue or records:
             self._last_publish = time.monotonic()
+            self._told.note(outbox.evidence, self._last_publish)
             oldest_ms = min((r.timestamp for r in records), default=None)
             published = self._publish(batch, taken.moves, oldest_ms)
             self._published = asyncio.create_task(published)  # 5

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from segstream.adapters.redis_store import LogOutbox, RedisStore
 from segstream.core.events import Parsed
@@ -10,6 +10,9 @@ from segstream.core.model import Model
 from segstream.metering import PartitionMeter
 from segstream.pace import Pace
 from segstream.tempo import Tempo
+
+AGAIN_S: Final = 5.0
+"""Until what may have been lost by a broker that was killed is published again."""
 
 
 class Record(Protocol):
@@ -118,6 +121,35 @@ class Tasks:
     owner: Callable[[bytes], None]
     erase_key: bytes
     meter: PartitionMeter
+
+
+@dataclass(slots=True)
+class Told:
+    """Evidence that was published last, to be published once more.
+
+    A broker that is killed between its answer to a commit and the markers in the log may forget
+    them. What the transaction wrote, and all that others wrote behind it, then cannot be read until
+    the same producer commits something there again; and the trainer, whom everybody waits for,
+    would read nothing more.
+    """
+
+    evidence: tuple[bytes, ...] = ()
+    _since_s: float = 0.0
+
+    def note(self, evidence: tuple[bytes, ...], now_s: float) -> None:
+        """Note what is published now."""
+        if evidence:
+            self.evidence, self._since_s = evidence, now_s
+
+    def due(self, now_s: float) -> bool:
+        """Whether it is time to publish it again."""
+        return bool(self.evidence) and now_s - self._since_s > AGAIN_S
+
+    def again(self, now_s: float, waits: bool) -> None:
+        """Note that this was done; where somebody still waits for an answer, not for good."""
+        self._since_s = now_s
+        if not waits:
+            self.evidence = ()
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -159,3 +161,33 @@ def test_trainer_away(place: Place, tmp_path: Path) -> None:
         until(lambda: not kept(place), PATIENCE_S, roles.check)
     finally:
         roles.close()
+
+
+def test_evidence_is_told_again(place: Place, tmp_path: Path) -> None:
+    """A trainer whom nothing reaches hears it again, and says its own last word once more.
+
+    A broker that is killed may forget to mark a transaction that it has answered for: what is in
+    it, and behind it, can be read when its producer has committed there again.
+    """
+    roles = Roles(place, tmp_path, None, "trainer_wait_s = 60.0\n" + TOML)
+    with closing(roles):
+        roles.add("w")
+
+        def told() -> list[bytes]:
+            return [r.key for r in place.read(place.names.evidence) if r.value is not None]
+
+        # Nobody answers: each partition waits at its first day, and says it again and again.
+        until(lambda: min(Counter(told()).values(), default=0) >= 2, PATIENCE_S, roles.check)
+        assert not place.read(place.names.changes)
+        roles.add_trainer()
+        place.wait(days(0, 20)[-1].time_ms // 60_000, PATIENCE_S, roles.check)
+
+        def states() -> list[bytes]:
+            return [r.value for r in place.read(place.names.models) if r.key == STATE_KEY]
+
+        # At the end: the last state twice, and of all evidence, the repeats too, nothing is left.
+        until(lambda: states()[-2:] == states()[-1:] * 2, PATIENCE_S, roles.check)
+        until(lambda: not kept(place), PATIENCE_S, roles.check)
+        own = embedded(days(0, 20), place)
+        assert msgspec.to_builtins(models(place)[0]) == msgspec.to_builtins(own[0])
+        assert [m.number for m in models(place)] == list(range(1, len(models(place)) + 1))

@@ -83,6 +83,11 @@ class EvidenceBook:
         """Note a tombstone: that message needs no other."""
         self._spent.discard(key)
 
+    @property
+    def has_spent(self) -> bool:
+        """Whether there are messages of no more use."""
+        return bool(self._spent)
+
     def spent(self) -> list[bytes]:
         """Keys of messages that are of no more use, once each."""
         spent, self._spent = self._spent, set()

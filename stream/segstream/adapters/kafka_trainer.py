@@ -8,7 +8,9 @@ models and evidence again.
 import asyncio
 import itertools
 import logging
+import math
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +32,7 @@ from segstream.adapters.permissions import Needs, check_permissions, trainer_nee
 from segstream.adapters.playbook_files import named_playbook
 from segstream.adapters.trainer_gauges import clear_state, count_day, set_state
 from segstream.core.merging import merge_days
+from segstream.core.model import Model
 from segstream.core.partition import DayTotals, PanelRows
 from segstream.core.trainer import Trainer
 from segstream.core.trainer_state import TrainerLife, TrainerState, changed
@@ -37,6 +40,7 @@ from segstream.fitter import ChildFitter
 from segstream.kafka_settings import KafkaSettings
 from segstream.metrics import Metrics
 from segstream.settings import Settings, compile_spec
+from segstream.worker_parts import AGAIN_S
 
 LOG: Final = logging.getLogger("segstream.trainer")
 _BACKOFF_S: Final = 1.0
@@ -64,6 +68,8 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._active: asyncio.Task[None] | None = None
         self._outages = Outages(LOG)
         self._fitter = ChildFitter()
+        self._keys: list[bytes] = []
+        self._again_s = math.inf
         self.models_published = 0
 
     @property
@@ -165,6 +171,8 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
             partitions, n_features = self._kafka.partitions, self._spec.n_features
             book = EvidenceBook(partitions, n_features, life.day)
             orders = CommandBook()
+            # Of a transaction that failed nothing is said again: the next start settles it.
+            self._keys, self._again_s = [], time.monotonic() + AGAIN_S
             reader.assign([self._evidence])
             await reader.seek_to_beginning(self._evidence)
             self._outages.works("trainer")
@@ -172,6 +180,7 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await follow_topic(reader, self._names.evidence, lambda r: _note(book, orders, r))
                 for day in book.closed_after(life.day):
                     life = await self._close(producer, life, day, book, orders)
+                await self._tell_again(producer, life, book)
         finally:
             try:
                 await reader.stop()
@@ -199,20 +208,41 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
         state = await asyncio.to_thread(self._stepped, before, totals, panel, first_ms)
         new = TrainerLife(day, state)
         model = state.model if state.model is not life.state.model else None
+        keys = [*book.spent(), *orders.spent()]
+        await self._publish(producer, new, model, keys)
+        self._keys, self._again_s = keys, time.monotonic() + AGAIN_S
+        self.models_published += model is not None
+        count_day(self._metrics, life.state, state, day)
+        set_state(self._metrics, self._spec, state, day)
+        return new
+
+    async def _publish(
+        self, producer: AIOKafkaProducer, life: TrainerLife, model: Model | None,
+        keys: Sequence[bytes],
+    ) -> None:  # fmt: skip
+        """Send a state, and tombstones of what it makes needless, in one transaction."""
         async with asyncio.timeout(_PUBLISH_S):
             # Never aborted here: the next start settles what became of it.
             await producer.begin_transaction()
             if model is not None:
                 body = msgspec.json.encode(model)
                 await producer.send(self._names.models, body, key=model_key(model.number))
-            await producer.send(self._names.models, msgspec.msgpack.encode(new), key=STATE_KEY)
-            for key in (*book.spent(), *orders.spent()):
+            await producer.send(self._names.models, msgspec.msgpack.encode(life), key=STATE_KEY)
+            for key in keys:
                 await producer.send(self._names.evidence, None, key=key, partition=0)
             await producer.commit_transaction()
-        self.models_published += model is not None
-        count_day(self._metrics, life.state, state, day)
-        set_state(self._metrics, self._spec, state, day)
-        return new
+
+    async def _tell_again(
+        self, producer: AIOKafkaProducer, life: TrainerLife, book: EvidenceBook
+    ) -> None:
+        """Publish the last state once more, as workers do their evidence: see `Told`."""
+        now_s = time.monotonic()
+        if life.day < 0 or now_s < self._again_s:
+            if book.has_spent:  # a repeat that came after its day was closed
+                self._again_s = min(self._again_s, now_s + AGAIN_S)
+            return
+        await self._publish(producer, life, None, [*self._keys, *book.spent()])
+        self._keys, self._again_s = [], math.inf
 
     def _stepped(
         self, state: TrainerState, totals: DayTotals, panel: PanelRows, first_ms: int
