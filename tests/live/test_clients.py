@@ -8,7 +8,8 @@ import pytest
 from aiokafka import TopicPartition
 from deploy.local.local_stack import LocalStack
 
-from segstream.adapters.kafka_clients import new_reader
+from segstream.adapters.kafka_clients import abandon, new_producer, new_reader
+from segstream.adapters.outages import AWAY
 from segstream.kafka_settings import KafkaSettings
 
 pytestmark = pytest.mark.slow
@@ -41,3 +42,34 @@ async def _close_while_away(stack: LocalStack, topic: str) -> None:
     finally:
         await asyncio.to_thread(stack.restart, "kafka")
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_fenced_producer_raises_what_is_tried_again(
+    stack: LocalStack, make_topic: Callable[..., str]
+) -> None:
+    """At whichever call it finds out: of none of them does a role end."""
+    topic = make_topic(uuid.uuid4().hex, 2)
+    for error in asyncio.run(_fenced(stack, topic)):
+        assert isinstance(error, AWAY), repr(error)
+
+
+async def _fenced(stack: LocalStack, topic: str) -> list[BaseException | None]:
+    settings, name = KafkaSettings(bootstrap=stack.kafka), uuid.uuid4().hex
+    first, second = new_producer(settings, name), new_producer(settings, name)
+    await first.start()
+    await first.begin_transaction()
+    await first.send_and_wait(topic, b"before", partition=0)
+    await second.start()
+    found: list[BaseException | None] = []
+    for _ in range(3):
+        try:
+            batch = first.create_batch()
+            batch.append(key=None, value=b"after", timestamp=None)
+            await (await first.send_batch(batch, topic, partition=1))
+            found.append(None)
+        except Exception as error:  # noqa: BLE001 - whichever it is
+            found.append(error)
+        await asyncio.sleep(APART_S)
+    await abandon(first)
+    await abandon(second)
+    return found

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 from redis.exceptions import RedisError
 
 from segstream.errors import SegstreamError
 
 LOG: Final = logging.getLogger("segstream.worker")
-AWAY: Final = (KafkaError, RedisError, OSError, TimeoutError)
-"""What a client raises while its server is away; tried again until it works."""
+AWAY: Final = (KafkaError, IllegalOperation, RedisError, OSError, TimeoutError)
+"""What a client raises while its server is away; tried again until it works.
+
+`IllegalOperation` is what aiokafka says of a producer that was fenced between two calls.
+"""
 # Between attempts after a failure, doubling, with jitter: nobody is hammered while it is away.
 _BACKOFF_S: Final = (0.1, 5.0)
 
