@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from segstream.adapters.insights_store import read_changes
 from segstream.adapters.sqlite_store import SqliteStore
-from segstream.core.ledger import L_SLOT, N_LEDGER, NO_LEDGER
+from segstream.core.ledger import L_SLOT, NO_LEDGER, rows_of_ledger
 from segstream.core.model import Model
 from segstream.core.spec import IntArray, text_hash
 from segstream.core.trainer_state import TrainerState
@@ -103,14 +104,13 @@ class PastView(View):
         partition = empty_partition(read.settings, spec)
         super().__init__(read.settings, partition, TrainerState(), models, ledger, [])
         self._read, self._ids = read, ids
-        self._moves = read_changes(read.directory, set(ids))
 
     @property
     def model(self) -> Model | None:
         """The newest model."""
         return self.models[-1] if self.models else None
 
-    @property
+    @cached_property
     def customers(self) -> pd.DataFrame:
         """Columns customer_id, slot (place in this table), segment_id and segment alone."""
         segments = [self._read.segments.get(i) for i in self._ids]
@@ -123,10 +123,10 @@ class PastView(View):
             }
         )
 
-    @property
+    @cached_property
     def changes(self) -> pd.DataFrame:
         """See `segstream.adapters.insights_store.read_changes`."""
-        return self._moves
+        return read_changes(self._read.directory, set(self._ids))
 
     @property
     def clock_ms(self) -> int:
@@ -145,7 +145,7 @@ def _orders(directory: Path, partition: int, slots: IntArray) -> IntArray:
     found = [NO_LEDGER]
     try:
         for body in store.ledger_blocks():
-            rows = np.frombuffer(body, dtype=np.int64).reshape(-1, N_LEDGER)
+            rows = rows_of_ledger(body)
             rows = rows[np.isin(rows[:, L_SLOT], slots)]
             found.append(rows)
     finally:

@@ -19,7 +19,7 @@ from segstream.core.changes import ChangeEncoder
 from segstream.core.columns import ColumnBuilder
 from segstream.core.freshness import evaluations
 from segstream.core.insights_answer import InsightsTable
-from segstream.core.ledger import L_SLOT, N_LEDGER
+from segstream.core.ledger import L_SLOT, rows_of_ledger
 from segstream.core.model import Model, model_arrays
 from segstream.core.partition import Partition
 from segstream.core.spec import CompiledSpec, FloatArray, IntArray
@@ -199,7 +199,7 @@ class View:
     @cached_property
     def ledger(self) -> pd.DataFrame:
         """One row per order (or return) and day: slot, day (date), order, spend, bought (bool)."""
-        return ledger_frame(np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER))
+        return ledger_frame(rows_of_ledger(self._ledger))
 
     @property
     def recent(self) -> pd.DataFrame:
@@ -213,7 +213,7 @@ class View:
 
     @cached_property
     def _ledger_by_slot(self) -> tuple[IntArray, IntArray]:
-        rows = np.frombuffer(self._ledger, dtype=np.int64).reshape(-1, N_LEDGER)
+        rows = rows_of_ledger(self._ledger)
         order = np.argsort(rows[:, L_SLOT], kind="stable")
         return rows[order], rows[order, L_SLOT]
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from segstream.adapters.kafka_clients import abandon, connection, new_producer, new_reader, running
 from segstream.adapters.kafka_models import Record
@@ -103,7 +103,7 @@ class DeadLetterTopic:
                     )
                     for tp in each
                 ])  # fmt: skip
-            except ProducerFenced as error:
+            except (ProducerFenced, IllegalOperation) as error:
                 raise OutputError(
                     f"expected to be the only replay of `{code}`, got another one that has started"
                     " since; this one stops"

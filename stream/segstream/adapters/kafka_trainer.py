@@ -14,11 +14,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from segstream.adapters.evidence import EvidenceBook
-from segstream.adapters.kafka_clients import abandon, new_consumer, new_producer, new_reader
+from segstream.adapters.kafka_clients import (
+    abandon,
+    new_consumer,
+    new_producer,
+    new_reader,
+    running,
+)
 from segstream.adapters.kafka_commands import CommandBook
 from segstream.adapters.kafka_models import (
     STATE_KEY,
@@ -161,33 +167,32 @@ class KafkaTrainer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _work(self) -> None:
         """Fence the former trainer, read what it left, then go on day by day."""
         producer = new_producer(self._kafka, f"{self._settings.namespace}-trainer")
-        reader = new_reader(self._kafka)
         try:
             async with asyncio.timeout(_START_S):
                 await producer.start()
-            await reader.start()
-            life = await self._read_life(reader)
-            set_state(self._metrics, self._spec, life.state, life.day)
-            partitions, n_features = self._kafka.partitions, self._spec.n_features
-            book = EvidenceBook(partitions, n_features, life.day)
-            orders = CommandBook()
-            # Of a transaction that failed nothing is said again: the next start settles it.
-            self._keys, self._again_s = [], time.monotonic() + AGAIN_S
-            reader.assign([self._evidence])
-            await reader.seek_to_beginning(self._evidence)
-            self._outages.works("trainer")
-            while True:
-                await follow_topic(reader, self._names.evidence, lambda r: _note(book, orders, r))
-                for day in book.closed_after(life.day):
-                    life = await self._close(producer, life, day, book, orders)
-                await self._tell_again(producer, life, book)
+            async with running(new_reader(self._kafka)) as reader:
+                await self._follow(producer, reader)
         finally:
-            try:
-                await reader.stop()
-            finally:
-                await abandon(producer)
+            await abandon(producer)
 
-    async def _read_life(self, reader: Any) -> TrainerLife:
+    async def _follow(self, producer: AIOKafkaProducer, reader: AIOKafkaConsumer) -> None:
+        life = await self._read_life(reader)
+        set_state(self._metrics, self._spec, life.state, life.day)
+        partitions, n_features = self._kafka.partitions, self._spec.n_features
+        book = EvidenceBook(partitions, n_features, life.day)
+        orders = CommandBook()
+        # Of a transaction that failed nothing is said again: the next start settles it.
+        self._keys, self._again_s = [], time.monotonic() + AGAIN_S
+        reader.assign([self._evidence])
+        await reader.seek_to_beginning(self._evidence)
+        self._outages.works("trainer")
+        while True:
+            await follow_topic(reader, self._names.evidence, lambda r: _note(book, orders, r))
+            for day in book.closed_after(life.day):
+                life = await self._close(producer, life, day, book, orders)
+            await self._tell_again(producer, life, book)
+
+    async def _read_life(self, reader: AIOKafkaConsumer) -> TrainerLife:
         found = [TrainerLife()]
 
         def note(record: Record) -> None:

@@ -25,7 +25,17 @@ from segstream.core.insights_answer import (
     Share,
     TopProduct,
 )
-from segstream.core.likelihoods import Bought, Lines, Sales, bought, distinct, lift, sales, wilson
+from segstream.core.likelihoods import (
+    Bought,
+    Lines,
+    Sales,
+    bought,
+    distinct,
+    lift,
+    ranks,
+    sales,
+    wilson,
+)
 from segstream.core.place_counts import People
 from segstream.core.place_playbook import PlaceTemplate
 from segstream.core.places import Telling, places_of
@@ -225,9 +235,9 @@ def _things(orders: Table, lines: Table, rows: Purchases, name: str) -> _Things:
     texts = rows.texts.get(name, [])
     found = bought(_lines(orders, lines, name))
     customers = int(orders["customer"].max()) + 1 if len(orders["customer"]) else 0
-    rank = np.zeros(len(texts), dtype=np.int64)
-    rank[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    return _Things(texts, rank, found, sales(found, np.ones(customers, dtype=bool), len(texts)))
+    return _Things(
+        texts, ranks(texts), found, sales(found, np.ones(customers, dtype=bool), len(texts))
+    )
 
 
 # ---- one group -----------------------------------------------------------------------------

@@ -21,18 +21,19 @@ _DAY_MS: Final = 86_400_000
 
 def merged_ledger(bodies: Iterable[bytes], first_day: int) -> bytes:
     """Make one block of rows of many, without those of days before one (since 1970)."""
-    rows = _rows(b"".join(bodies))
+    rows = rows_of_ledger(b"".join(bodies))
     return rows[rows[:, L_DAY] >= first_day].tobytes()
 
 
 def ledger_without_slots(body: bytes, gone: IntArray) -> bytes | None:
     """Return rows without those of some slots; None where there are none of them."""
-    rows = _rows(body)
+    rows = rows_of_ledger(body)
     kept = ~np.isin(rows[:, L_SLOT], gone)
     return None if kept.all() else rows[kept].tobytes()
 
 
-def _rows(body: bytes) -> IntArray:
+def rows_of_ledger(body: bytes) -> IntArray:
+    """Read rows that `ledger_rows` gave, as bytes in C order; shape (r, N_LEDGER)."""
     return np.frombuffer(body, dtype=np.int64).reshape(-1, N_LEDGER)
 
 

@@ -5,6 +5,7 @@ group, buyers or not. A softmax of mean quantities, as one published study has i
 it adds up to 1 over the products, whatever anybody buys.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -143,6 +144,13 @@ def bought(lines: Lines) -> Bought:
         (taken - back)[kept],
         _sums(at, sign * lines.spend, len(pairs))[kept],
     )
+
+
+def ranks(texts: Sequence[str]) -> IntArray:
+    """Place of each text in the alphabet: an order that no codes or slots decide."""
+    found = np.zeros(len(texts), dtype=np.int64)
+    found[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    return found
 
 
 def distinct(values: IntArray) -> IntArray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from segstream.core.coupons import Coupons
-from segstream.core.likelihoods import Interval, distinct
+from segstream.core.likelihoods import Interval, distinct, ranks
 from segstream.core.place_counts import (
     Counts,
     Group,
@@ -125,9 +125,7 @@ def _ordered(group: Group, counts: Counts, shares: Shares, there: IntArray) -> I
     differing = np.zeros(len(group.texts), dtype=np.int64)
     differing[list(shares.rows)] = (shares.way != 0).sum(axis=1)
     # The text last, so that the order never depends on how codes were given.
-    rank = np.zeros(len(group.texts), dtype=np.int64)
-    rank[sorted(range(len(group.texts)), key=group.texts.__getitem__)] = np.arange(len(rank))
-    columns = (rank, -counts.customers, -counts.claimed, -differing, -gap)
+    columns = (ranks(group.texts), -counts.customers, -counts.claimed, -differing, -gap)
     order: IntArray = there[np.lexsort([column[there] for column in columns])]
     return order
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from segstream.core.likelihoods import ranks
 from segstream.core.spec import IntArray
 
 DAY_MS: Final = 86_400_000
@@ -100,8 +101,6 @@ def moves_of(changes: pd.DataFrame, ids: list[str], clock_ms: int) -> Moves:
     next_ms = np.full(len(row), clock_ms, dtype=np.int64)
     same = who[1:] == who[:-1]
     next_ms[:-1][same] = time_ms[1:][same]
-    rank = np.zeros(len(ids), dtype=np.int64)
-    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     return Moves(
         n_living=len(ids),
         clock_ms=clock_ms,
@@ -113,7 +112,7 @@ def moves_of(changes: pd.DataFrame, ids: list[str], clock_ms: int) -> Moves:
         reason=changes["reason"].to_numpy(dtype=object)[row],
         direction=changes["direction"].to_numpy(dtype=object)[row],
         next_ms=next_ms,
-        rank=rank,
+        rank=ranks(ids),
     )
 
 
